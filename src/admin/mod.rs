@@ -1,0 +1,1 @@
+//! The admin listener: is the process alive, and is it ready?

@@ -1,0 +1,1 @@
+//! Bodies that travel through the proxy.

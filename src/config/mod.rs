@@ -1,0 +1,1 @@
+//! The configuration: the file as written becomes the settings as meant.

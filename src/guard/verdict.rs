@@ -1,0 +1,94 @@
+//! What `plan` and `evaluate` answer: a write goes on, or it is refused.
+
+use http::StatusCode;
+
+use crate::semantics::entity_tag::EntityTag;
+
+/// The outcome of asking whether a method may be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The write goes on.
+    Forward(Clearance),
+    /// The write is refused and never reaches the upstream.
+    Refuse(Refusal),
+}
+
+/// Evidence that a write may go on. Only `plan` and `evaluate` make one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clearance {
+    onward: Onward,
+}
+
+/// What the upstream is told in place of the preconditions that the client stated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Onward {
+    /// The request's own precondition fields, as they came: the client stated none that we translate.
+    AsStated,
+    /// `If-Match` with the upstream's own entity-tag: it then checks once more, by itself.
+    IfMatch(EntityTag),
+    /// `If-None-Match: *`: there was no representation, and there should still be none.
+    IfNoneMatchAny,
+    /// Neither field: there is a representation, and the upstream has no strong tag of its own for it.
+    Removed,
+}
+
+/// Why a write is refused, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// A 4xx.
+    pub status: StatusCode,
+    /// The reason behind it.
+    pub reason: Reason,
+    /// The current entity-tag, where it is known and there is one.
+    pub current: Option<EntityTag>,
+}
+
+/// The reasons for a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// If-Match named something other than the current representation.
+    IfMatchFailed,
+    /// If-None-Match named the current representation.
+    IfNoneMatchFailed,
+    /// A precondition field could not be understood.
+    Malformed,
+    /// A precondition was due and none was stated.
+    Unstated,
+}
+
+impl Verdict {
+    pub(super) fn forward(onward: Onward) -> Self {
+        Self::Forward(Clearance { onward })
+    }
+
+    pub(super) fn refuse(status: StatusCode, reason: Reason, current: Option<EntityTag>) -> Self {
+        Self::Refuse(Refusal { status, reason, current })
+    }
+
+    /// The verdict in one word, for logs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Forward(_) => "forward",
+            Self::Refuse(refusal) => refusal.reason.as_str(),
+        }
+    }
+}
+
+impl Clearance {
+    /// What goes on in place of the client's preconditions.
+    pub fn onward(&self) -> &Onward {
+        &self.onward
+    }
+}
+
+impl Reason {
+    /// The reason in a few words, for logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::IfMatchFailed => "if-match-failed",
+            Self::IfNoneMatchFailed => "if-none-match-failed",
+            Self::Malformed => "malformed-precondition",
+            Self::Unstated => "precondition-missing",
+        }
+    }
+}

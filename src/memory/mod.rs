@@ -1,0 +1,3 @@
+//! What is held and what is known: the sole right to write in a scope.
+
+pub mod holds;

@@ -1,0 +1,114 @@
+//! Field names that no crate has constants for, and which fields concern one hop only.
+
+use http::header::{
+    CONNECTION, HOST, HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+
+/// Keep-Alive, an old companion of Connection.
+pub const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+/// Proxy-Connection, an old mistake for Connection (RFC 9112 §C.2.2).
+pub const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// Proxy-Status: which intermediary made this answer, and why (RFC 9209).
+pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+/// X-Experience-API-Version (xAPI Communication §3.3).
+pub const XAPI_VERSION: HeaderName = HeaderName::from_static("x-experience-api-version");
+/// X-Forwarded-For: the addresses of the client and of the hops so far.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// X-Forwarded-Host: the Host that the client asked for.
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// X-Forwarded-Proto: the scheme that the client used.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Fields that some frameworks read as another method than the one of the request line.
+pub const METHOD_OVERRIDES: [HeaderName; 3] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+];
+
+/// The precondition fields of RFC 9110 §13.1.
+pub const PRECONDITIONS: [HeaderName; 5] =
+    [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE];
+
+/// Fields that concern one connection and are never passed on (RFC 9110 §7.6.1).
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Takes out every hop-by-hop field, and those that Connection names (RFC 9110 §7.6.1).
+///
+/// Trailer stays when the body's trailers are passed on too, so the caller says so.
+pub fn strip_hop_by_hop(fields: &mut HeaderMap, keep_trailer: bool) {
+    let named: Vec<HeaderName> = connection_options(fields).filter_map(|name| name.parse().ok()).collect();
+    for name in named {
+        fields.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        if !(keep_trailer && name == TRAILER) {
+            fields.remove(name);
+        }
+    }
+}
+
+/// The first connection option that would take away a field on which the guard depends, if there is one.
+///
+/// `Connection: If-Match` would strip the precondition at the next hop, and `Connection: Host` the target.
+pub fn dangerous_connection_option(fields: &HeaderMap) -> Option<String> {
+    connection_options(fields).map(str::to_ascii_lowercase).find(|name| {
+        name.starts_with("content-")
+            || HOST == name.as_str()
+            || PRECONDITIONS.iter().any(|field| field == name.as_str())
+    })
+}
+
+/// The options of the Connection field, in their order.
+fn connection_options(fields: &HeaderMap) -> impl Iterator<Item = &str> {
+    fields
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|option| !option.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&str, &str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| {
+                (name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn fields_that_connection_names_are_taken_out() {
+        let mut map =
+            fields(&[("connection", "close, X-Secret"), ("x-secret", "1"), ("te", "trailers"), ("a", "b")]);
+        strip_hop_by_hop(&mut map, false);
+        assert_eq!(map, fields(&[("a", "b")]));
+    }
+
+    #[test]
+    fn connection_must_not_name_what_the_guard_depends_on() {
+        for option in ["If-Match", "if-none-match", "HOST", "Content-Length", "close, Content-Type"] {
+            assert!(dangerous_connection_option(&fields(&[("connection", option)])).is_some(), "{option}");
+        }
+        for option in ["close", "keep-alive, X-Other", ""] {
+            assert!(dangerous_connection_option(&fields(&[("connection", option)])).is_none(), "{option}");
+        }
+    }
+}

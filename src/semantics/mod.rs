@@ -1,0 +1,8 @@
+//! HTTP's own words as types: entity-tags, preconditions, representations and field names (RFC 9110).
+//!
+//! Nothing here does I/O or knows of rules, and no value can be built malformed.
+
+pub mod entity_tag;
+pub mod fields;
+pub mod preconditions;
+pub mod representation;

@@ -1,0 +1,341 @@
+//! What a client stated about the representation it means to read or to change (RFC 9110 §13.1).
+
+use http::HeaderMap;
+use http::header::{IF_MATCH, IF_NONE_MATCH};
+
+use super::entity_tag::{Comparison, EntityTag, is_etagc};
+use super::representation::Current;
+
+/// The preconditions of one request, as they were understood.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Preconditions {
+    /// If-Match (RFC 9110 §13.1.1).
+    pub if_match: Option<Condition>,
+    /// If-None-Match (RFC 9110 §13.1.2).
+    pub if_none_match: Option<Condition>,
+}
+
+/// One precondition field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// `*`: any current representation.
+    Any,
+    /// A list of entity-tags; at least one.
+    Tags(Vec<Stated>),
+    /// The field is there and cannot be understood. It must never become "no precondition".
+    Malformed,
+}
+
+/// One member of a precondition's list, with the form it came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stated {
+    tag: EntityTag,
+    quoting: Quoting,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quoting {
+    Once,
+    Never,
+    Twice,
+}
+
+/// Whether the forms that clients and hops make of our entity-tags are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Matching {
+    /// Unquoted, doubly quoted, upper-case, weakened and suffixed forms of our tag name our tag.
+    #[default]
+    Lenient,
+    /// Only what RFC 9110 §8.8.3.2 says.
+    Strict,
+}
+
+/// The content codings that servers and hops append to an opaque-tag when they compress.
+const CODINGS: [&[u8]; 4] = [b"gzip", b"br", b"zstd", b"deflate"];
+
+impl Preconditions {
+    /// Reads both fields of a request. Several lines of one field are one list (RFC 9110 §5.3).
+    pub fn from_fields(fields: &HeaderMap, matching: Matching) -> Self {
+        let read = |name| {
+            let lines: Vec<&[u8]> = fields.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
+            (!lines.is_empty()).then(|| Condition::parse(&lines.join(&b","[..]), matching))
+        };
+        Self { if_match: read(IF_MATCH), if_none_match: read(IF_NONE_MATCH) }
+    }
+
+    /// True when the client stated nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.if_match.is_none() && self.if_none_match.is_none()
+    }
+
+    /// True when one of the fields is there and cannot be understood.
+    pub fn is_malformed(&self) -> bool {
+        [&self.if_match, &self.if_none_match].into_iter().flatten().any(|c| *c == Condition::Malformed)
+    }
+}
+
+impl Condition {
+    /// Reads `"*" / #entity-tag` (RFC 9110 §13.1.1). An empty list cannot be understood.
+    pub fn parse(text: &[u8], matching: Matching) -> Self {
+        match text.trim_ascii() {
+            b"*" => return Self::Any,
+            b"\"*\"" if matching == Matching::Lenient => return Self::Any,
+            _ => {}
+        }
+        match members(text) {
+            Some(tags) if tags.is_empty() => Self::Malformed,
+            Some(tags) if matching == Matching::Strict && tags.iter().any(|t| t.quoting != Quoting::Once) => {
+                Self::Malformed
+            }
+            Some(tags) => Self::Tags(tags),
+            None => Self::Malformed,
+        }
+    }
+
+    /// Whether the field names the current representation: `*` does, and so does one fitting member.
+    pub fn names(&self, current: &Current, comparison: Comparison, matching: Matching) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Tags(tags) => tags.iter().any(|tag| tag.names(current, comparison, matching)),
+            Self::Malformed => false,
+        }
+    }
+}
+
+impl Stated {
+    /// Whether this member names the current representation, by our tag or by the upstream's own.
+    ///
+    /// The repairs are for our tag alone: its opaque-tag is a digest that we minted, so that a weakened or
+    /// suffixed form of it still stands for exactly one sequence of bytes.
+    fn names(&self, current: &Current, comparison: Comparison, matching: Matching) -> bool {
+        let is_upstreams =
+            || current.upstream_tag.as_ref().is_some_and(|upstream| self.tag.matches(upstream, comparison));
+        self.tag.matches(&current.tag, comparison)
+            || is_upstreams()
+            || (matching == Matching::Lenient && self.is_form_of(&current.tag))
+    }
+
+    fn is_form_of(&self, ours: &EntityTag) -> bool {
+        without_coding(self.tag.opaque()).eq_ignore_ascii_case(ours.opaque())
+    }
+}
+
+/// Takes the name of a coding off an opaque-tag: `-gzip`, `--gzip`, `;gzip` and the like.
+fn without_coding(opaque: &[u8]) -> &[u8] {
+    CODINGS
+        .iter()
+        .filter_map(|coding| opaque.strip_suffix(*coding))
+        .find_map(|rest| [&b"--"[..], b"-", b";"].iter().find_map(|separator| rest.strip_suffix(*separator)))
+        .unwrap_or(opaque)
+}
+
+/// Splits `#entity-tag` into its members; nothing when a member is no entity-tag in any known form.
+///
+/// Empty members are skipped, as RFC 9110 §5.6.1.2 asks of a recipient.
+fn members(text: &[u8]) -> Option<Vec<Stated>> {
+    let mut rest = text.trim_ascii();
+    let mut members = Vec::new();
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix(b",") {
+            rest = after.trim_ascii_start();
+            continue;
+        }
+        let (member, after) = member(rest)?;
+        members.push(member);
+        rest = after.trim_ascii_start();
+        if !rest.is_empty() && !rest.starts_with(b",") {
+            return None;
+        }
+    }
+    Some(members)
+}
+
+/// Reads one member and gives what stands behind it.
+fn member(text: &[u8]) -> Option<(Stated, &[u8])> {
+    let (weak, text) = match text.strip_prefix(b"W/") {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (quoting, opaque, rest) = if let Some((opaque, rest)) = doubly_quoted(text) {
+        (Quoting::Twice, opaque, rest)
+    } else if let Some(quoted) = text.strip_prefix(b"\"") {
+        let end = quoted.iter().position(|byte| *byte == b'"')?;
+        (Quoting::Once, &quoted[..end], &quoted[end + 1..])
+    } else {
+        let end = text.iter().position(|byte| matches!(byte, b',' | b' ' | b'\t')).unwrap_or(text.len());
+        // A lone star among other members, or nothing after `W/`, is not a tag.
+        if end == 0 || &text[..end] == b"*" {
+            return None;
+        }
+        (Quoting::Never, &text[..end], &text[end..])
+    };
+    opaque.iter().all(|byte| is_etagc(*byte)).then_some(())?;
+    Some((Stated { tag: EntityTag::new(weak, opaque)?, quoting }, rest))
+}
+
+/// Reads `""x""`, which is not the empty tag `""`: something other than a separator follows its first pair.
+fn doubly_quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let inner = text.strip_prefix(b"\"\"")?;
+    let end = inner.windows(2).position(|pair| pair == b"\"\"")?;
+    let opaque = &inner[..end];
+    let is_one_tag = !opaque.is_empty() && opaque.iter().all(|byte| is_etagc(*byte) && *byte != b',');
+    is_one_tag.then(|| (opaque, &inner[end + 2..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OURS: &str = "a9993e364706816aba3e25717850c26c9cd0d89d";
+
+    fn current() -> Current {
+        Current {
+            tag: EntityTag::new(false, OURS.as_bytes()).expect("hexadecimal"),
+            upstream_tag: EntityTag::new(false, b"Theirs-7"),
+        }
+    }
+
+    fn names(text: &str, comparison: Comparison, matching: Matching) -> bool {
+        Condition::parse(text.as_bytes(), matching).names(&current(), comparison, matching)
+    }
+
+    #[test]
+    fn forms_of_our_tag_that_clients_and_hops_make() {
+        let upper = OURS.to_uppercase();
+        for form in [
+            format!("\"{OURS}\""),
+            OURS.to_owned(),
+            format!("\"\"{OURS}\"\""),
+            format!("\"{upper}\""),
+            upper.clone(),
+            format!("W/\"{OURS}\""),
+            format!("W/{OURS}"),
+            format!("\"{OURS}-gzip\""),
+            format!("\"{OURS}--gzip\""),
+            format!("\"{OURS};gzip\""),
+            format!("\"{OURS}-br\""),
+            format!("\"{OURS}-zstd\""),
+            format!("W/\"{OURS}-gzip\""),
+            format!("\"other\", \"{OURS}\""),
+            format!(",, \"{OURS}\" ,"),
+            "*".to_owned(),
+            "\"*\"".to_owned(),
+            "\"Theirs-7\"".to_owned(),
+        ] {
+            assert!(names(&form, Comparison::Strong, Matching::Lenient), "{form} names the current one");
+        }
+    }
+
+    #[test]
+    fn strict_matching_knows_only_the_rfc() {
+        for form in [
+            OURS.to_owned(),
+            format!("\"\"{OURS}\"\""),
+            format!("\"{}\"", OURS.to_uppercase()),
+            format!("W/\"{OURS}\""),
+            format!("\"{OURS}-gzip\""),
+            "\"*\"".to_owned(),
+        ] {
+            assert!(!names(&form, Comparison::Strong, Matching::Strict), "{form} is a repaired form");
+        }
+        assert!(names(&format!("\"{OURS}\""), Comparison::Strong, Matching::Strict));
+        assert!(names(&format!("W/\"{OURS}\""), Comparison::Weak, Matching::Strict));
+        assert!(names("\"Theirs-7\"", Comparison::Strong, Matching::Strict));
+    }
+
+    #[test]
+    fn what_is_not_ours_does_not_match() {
+        for form in ["\"0000\"", "\"\"", "W/\"Theirs-7\"", "\"theirs-7\"", "\"Theirs-7-gzip\"", "\"gzip\""] {
+            assert!(!names(form, Comparison::Strong, Matching::Lenient), "{form} names something else");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_never_no_precondition() {
+        for text in [
+            "",
+            " ",
+            ",",
+            ", ,",
+            "\"a",
+            "a\"",
+            "\"a\"b",
+            "\"a\" \"b\"",
+            "*, \"a\"",
+            "\"a\", *",
+            "W/",
+            "\"a b\"",
+        ] {
+            assert_eq!(
+                Condition::parse(text.as_bytes(), Matching::Lenient),
+                Condition::Malformed,
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn several_lines_are_one_list() {
+        let mut fields = HeaderMap::new();
+        fields.append(IF_MATCH, "\"a\"".parse().expect("a field value"));
+        fields.append(IF_MATCH, format!("\"{OURS}\"").parse().expect("a field value"));
+        let stated = Preconditions::from_fields(&fields, Matching::Strict);
+        let if_match = stated.if_match.expect("stated");
+        assert!(if_match.names(&current(), Comparison::Strong, Matching::Strict));
+    }
+
+    #[test]
+    fn an_empty_field_is_stated_and_malformed() {
+        let mut fields = HeaderMap::new();
+        fields.append(IF_NONE_MATCH, "".parse().expect("a field value"));
+        let stated = Preconditions::from_fields(&fields, Matching::Lenient);
+        assert!(stated.is_malformed() && !stated.is_empty());
+    }
+
+    fn opaque() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec((0x21u8..=0xff).prop_filter("etagc", |b| is_etagc(*b) && *b != 0x7f), 0..24)
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(text: Vec<u8>) {
+            Condition::parse(&text, Matching::Lenient);
+            Condition::parse(&text, Matching::Strict);
+        }
+
+        #[test]
+        fn a_written_tag_is_read_back(weak: bool, opaque in opaque()) {
+            let tag = EntityTag::new(weak, &opaque).expect("only etagc");
+            prop_assert_eq!(EntityTag::from_field(&tag.to_field()), Some(tag));
+        }
+
+        #[test]
+        fn a_list_holds_the_tags_it_was_made_of(opaques in prop::collection::vec(opaque(), 1..5)) {
+            let tags: Vec<EntityTag> = opaques.iter().filter_map(|o| EntityTag::new(false, o)).collect();
+            let text = tags.iter().map(|t| t.to_field().as_bytes().to_vec()).collect::<Vec<_>>().join(&b", "[..]);
+            // The tag `*` alone is read as the star, leniently; strictly it is a tag like any other.
+            let Condition::Tags(read) = Condition::parse(&text, Matching::Strict) else {
+                return Err(TestCaseError::fail("a well-formed list was not understood"));
+            };
+            prop_assert_eq!(read.into_iter().map(|s| s.tag).collect::<Vec<_>>(), tags);
+        }
+
+        #[test]
+        fn strict_accepts_nothing_that_lenient_refuses(text in "[ \"*,W/a-c]{0,12}") {
+            for comparison in [Comparison::Strong, Comparison::Weak] {
+                if names(&text, comparison, Matching::Strict) {
+                    prop_assert!(names(&text, comparison, Matching::Lenient), "{}", text);
+                }
+            }
+        }
+
+        #[test]
+        fn another_digest_never_matches(other in "[0-9a-f]{40}", suffix in "(-gzip|--gzip|;gzip|-br)?") {
+            prop_assume!(other != OURS);
+            let form = format!("\"{other}{suffix}\"");
+            prop_assert!(!names(&form, Comparison::Weak, Matching::Lenient));
+        }
+    }
+}

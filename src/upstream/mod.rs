@@ -1,0 +1,28 @@
+//! The server behind us: connections to it, what goes on to it, and asking it what it holds.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// How the upstream is reached and what is expected of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Host and port, as in `127.0.0.1:8000` or `[::1]:8000`.
+    pub authority: String,
+    /// True when nobody writes to the upstream except through this proxy.
+    pub exclusive: bool,
+    /// How long connecting may take, and waiting for a free connection.
+    pub connect_timeout: Duration,
+    /// How long the upstream may be silent before its answer's head, and between two pieces of its body.
+    pub response_timeout: Duration,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// How long a read-back may take; it never spoils the answer.
+    pub read_back_timeout: Duration,
+    /// How long the upstream may still apply a write whose answer was lost.
+    pub settle_time: Duration,
+    /// Complete answers after which a write may still be applied.
+    pub unknown_outcome: Vec<StatusCode>,
+    /// How many exchanges may be under way with the upstream at a time.
+    pub connections: usize,
+}
