@@ -22,7 +22,7 @@ use crate::rule::Rule;
 use crate::rule::identity::{Unidentified, identify, overridden_in_form};
 use crate::semantics::fields::dangerous_connection_option;
 use crate::semantics::preconditions::Preconditions;
-use crate::upstream::forward::Forwarded;
+use crate::upstream::forward::{Forwarded, Write};
 use crate::upstream::onward;
 use crate::upstream::probe::Probed;
 use crate::upstream::streamed::Streamed;
@@ -89,13 +89,12 @@ impl Exchange {
         self.detached(|client_left| async move {
             let (pool, max) = (&this.pool, rule.document_max);
             let wanted = || !client_left.is_cancelled();
-            let sent = (head.clone(), contents.clone());
-            let (in_flight, mut response) =
-                match pool.forward(hold, &clearance, sent.0, sent.1, lease, max, wanted).await {
-                    Forwarded::Answered(in_flight, response) => (in_flight, response),
-                    Forwarded::Unsent(_, failure) => return Err(Failure::Upstream(failure)),
-                    Forwarded::Lost(_, failure) => return Err(Failure::OutcomeUnknown(failure)),
-                };
+            let write = Write { hold, clearance, head: head.clone(), contents: contents.clone() };
+            let (in_flight, mut response) = match pool.forward(write, lease, max, wanted).await {
+                Forwarded::Answered(in_flight, response) => (in_flight, response),
+                Forwarded::Unsent(_, failure) => return Err(Failure::Upstream(failure)),
+                Forwarded::Lost(_, failure) => return Err(Failure::OutcomeUnknown(failure)),
+            };
 
             // settle: an in-flight write that is dropped leaves its scope unsettled
             response.headers_mut().remove(ETAG);

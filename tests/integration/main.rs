@@ -1,1 +1,1 @@
-
+//! The proxy from outside, over real sockets.
