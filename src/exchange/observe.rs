@@ -110,7 +110,7 @@ impl Exchange {
 
     /// Forwards a write as it came, under its hold, and gives the upstream's answer as it came.
     async fn forward_observed(self: &Arc<Self>, rule: &Arc<Rule>, write: Write) -> Result<Answer, Failure> {
-        let lease = self.pool.lend_for_write(None).await.map_err(Failure::Upstream)?;
+        let lease = self.pool.lend_for_write(None).await.map_err(Failure::Unsent)?;
         let (this, max) = (Arc::clone(self), rule.document_max);
         self.detached(|client_left| async move {
             let wanted = || !client_left.is_cancelled();
@@ -119,7 +119,7 @@ impl Exchange {
                     release(in_flight, response.status(), &this.settings.unknown_outcome);
                     Ok(answer::written(response))
                 }
-                Forwarded::Unsent(_, failure) => Err(Failure::Upstream(failure)),
+                Forwarded::Unsent(_, failure) => Err(Failure::Unsent(failure)),
                 Forwarded::Lost(_, failure) => Err(Failure::OutcomeUnknown(failure)),
             }
         })
