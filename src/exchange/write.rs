@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::outcome::Outcome;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
+use crate::fault;
 use crate::guard::evaluate::evaluate;
 use crate::guard::plan::{Plan, plan};
 use crate::guard::settle::{Settlement, reads_back, settle};
@@ -61,6 +62,7 @@ impl Exchange {
         let waits = Instant::now();
         let hold = self.holds.take(identity.scope).await.map_err(Failure::Denied)?;
         outcome.hold = Some(waits.elapsed());
+        assert!(!fault::is_ordered(&head.headers, "panic-under-hold"), "ordered by a test");
 
         // learn, evaluate
         let policy = rule.policy(&head.method, &head.headers);
@@ -95,6 +97,8 @@ impl Exchange {
                 Forwarded::Unsent(_, failure) => return Err(Failure::Unsent(failure)),
                 Forwarded::Lost(_, failure) => return Err(Failure::OutcomeUnknown(failure)),
             };
+
+            assert!(!fault::is_ordered(&head.headers, "panic-in-flight"), "ordered by a test");
 
             // settle: an in-flight write that is dropped leaves its scope unsettled
             response.headers_mut().remove(ETAG);
