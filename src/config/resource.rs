@@ -64,7 +64,7 @@ pub(super) fn resources<'a>(section: &mut Section<'a, '_>, surroundings: &Surrou
         }
         read.push(resource);
     }
-    Rules(read.into_iter().map(|resource| resource.rule).collect())
+    Rules(read.into_iter().map(|resource| Arc::new(resource.rule)).collect())
 }
 
 fn resource<'a>(

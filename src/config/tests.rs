@@ -48,7 +48,7 @@ fn with_examples(text: &str) -> String {
 /// A configuration as a text that is the same for the same settings: hash maps are put in order.
 fn shown(config: &Config) -> String {
     let Config { server, admin, upstream, holds, exchange, rules, log_level } = config;
-    let rules: Vec<String> = rules.0.iter().map(shown_rule).collect();
+    let rules: Vec<String> = rules.0.iter().map(|rule| shown_rule(rule)).collect();
     format!("{server:#?}{admin:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}")
 }
 

@@ -33,7 +33,7 @@ impl Exchange {
         let (response, lease) =
             self.pool.fetch(request, Purpose::Repeatable).await.map_err(Failure::Upstream)?;
         let (head, body) = response.into_parts();
-        let body = Paced::new(body, self.settings.answer_timeout);
+        let body = Paced::new(body, self.pool.settings().response_timeout);
         if head.status != StatusCode::OK || is_event_stream(&head) {
             return Ok(without_body_for_head(answer::without_tag(joined(head, body, lease)), wants_body));
         }

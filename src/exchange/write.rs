@@ -44,7 +44,7 @@ impl Exchange {
         // accept: the whole body first, so that a slow client never holds a scope
         let contents = self.whole_body(&head.headers, body, rule.document_max).await?;
 
-        onward::relay(&mut head, outcome.client.ip(), self.pool.authority());
+        onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
 
         // identify
         if overridden_in_form(&head, &contents.to_bytes()) {
@@ -103,7 +103,7 @@ impl Exchange {
             // settle: an in-flight write that is dropped leaves its scope unsettled
             response.headers_mut().remove(ETAG);
             let status = response.status();
-            let _hold = match settle(status, &this.settings.unknown_outcome) {
+            let _hold = match settle(status, &this.pool.settings().unknown_outcome) {
                 Settlement::Known => in_flight.settle(),
                 Settlement::Unknown => return Ok(answer::written(response)),
             };

@@ -102,7 +102,7 @@ impl Pool {
         request: Request<Outgoing>,
         answer_max: u64,
     ) -> Result<Response<Answered>, Unanswered> {
-        let time = self.settings.response_timeout;
+        let time = self.settings().response_timeout;
         let (head, body) = lease.send(request, time).await?.into_parts();
         let body = match Paced::new(body, time).collect(answer_max).await {
             Ok(Collected::Whole(contents)) => {
