@@ -3,8 +3,10 @@
 //! *Select* finds the rule by the path; *identify* names the document and what is held for it. Both only look at
 //! the request: they do no I/O, and the target alone makes the scope.
 
+mod fold;
 pub mod identity;
 pub mod pattern;
+mod reading;
 pub mod select;
 
 use std::collections::HashMap;
