@@ -10,9 +10,12 @@ use percent_encoding::percent_decode;
 /// How often a text is decoded. Each hop and each layer of a framework may decode once; no chain is this long.
 const DECODINGS_MAX: usize = 8;
 
-/// A value, decoded as often as it can be, without the case of its letters, control characters and white space
-/// around it.
+/// A value, decoded as often as it can be, without the case of its letters, without control characters and without
+/// white space around it.
 pub(super) fn folded(value: &str) -> String {
+    if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%') {
+        return compared(value);
+    }
     let mut text = value.as_bytes().to_vec();
     for _ in 0..DECODINGS_MAX {
         let further = read_loosely(&decoded(&text));
@@ -21,7 +24,12 @@ pub(super) fn folded(value: &str) -> String {
         }
         text = further;
     }
-    String::from_utf8_lossy(&text).trim().to_ascii_lowercase()
+    compared(&String::from_utf8_lossy(&text))
+}
+
+/// Some servers leave a `+` as it is where others read a space.
+fn compared(text: &str) -> String {
+    text.replace('+', " ").trim().to_ascii_lowercase()
 }
 
 /// Decodes every `%xx` once, and also `%uxxxx`, which Internet Information Services and ASP.NET know.
@@ -111,6 +119,8 @@ mod tests {
             ("state", "\u{17f}tate"),
             ("a/b", "a%C0%AFb"),
             ("a%2fb", "a%2Fb"),
+            ("a+b", "a b"),
+            ("a%2Bb", "a b"),
         ] {
             assert_eq!(folded(one), folded(other), "{one} {other}");
         }

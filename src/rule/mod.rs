@@ -5,7 +5,9 @@
 
 mod fold;
 pub mod identity;
+mod method_override;
 pub mod pattern;
+mod query;
 mod reading;
 pub mod select;
 

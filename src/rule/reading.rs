@@ -17,8 +17,10 @@ const BYTES_MAX: usize = 256 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooMany;
 
+type Step = fn(&[u8]) -> Vec<u8>;
+
 /// What a server may do to a path. Each step leaves a path as it is that has no such thing in it.
-const STEPS: [fn(&[u8]) -> Vec<u8>; 7] =
+const STEPS: [Step; 7] =
     [decoded, read_loosely, with_slashes, without_parameters, with_merged_slashes, without_dots, cut_short];
 
 /// Whether every server reads a path as it is written, letter case and what stands at its end apart.

@@ -88,10 +88,11 @@ impl Agent {
     /// What a hold for this agent is named by, before letter case is folded.
     ///
     /// "An LRS MAY include Agents with a matching hash" (xAPI Data §2.4.2.3), so that an mbox and its mbox_sha1sum
-    /// have to wait for each other. The digest is of the mbox as it is written.
+    /// have to wait for each other. The digest is of the mbox as it is written, but for a space, which no mbox has: it
+    /// was a `+` that a server may have left as it is.
     pub fn scope(&self) -> [Cow<'_, str>; 3] {
         match self {
-            Self::Mbox(iri) => [MBOX_SHA1SUM.into(), sha1_hex(iri).into(), "".into()],
+            Self::Mbox(iri) => [MBOX_SHA1SUM.into(), sha1_hex(&iri.replace(' ', "+")).into(), "".into()],
             Self::MboxSha1Sum(digest) => [MBOX_SHA1SUM.into(), digest.to_ascii_lowercase().into(), "".into()],
             Self::OpenId(_) | Self::Account { .. } => self.key().map(Cow::Borrowed),
         }
@@ -237,6 +238,10 @@ mod tests {
     fn an_mbox_and_its_digest_are_two_agents_that_share_a_scope() {
         assert_ne!(agent(BOB), agent(BOB_SHA1SUM));
         assert_eq!(agent(BOB).scope(), agent(BOB_SHA1SUM).scope());
+        let with_plus =
+            |plus| agent(&BOB.replace("bob", &format!("bob{plus}x"))).scope().map(Cow::into_owned);
+        assert_eq!(with_plus("+"), with_plus(" "));
+        assert_ne!(with_plus("+"), with_plus(""));
         let upper = BOB_SHA1SUM.replace("7560680e2567e081782bce4a5651785d547ad789", &"AB".repeat(20));
         assert_eq!(agent(&upper).scope(), agent(&upper.replace("AB", "ab")).scope());
     }
