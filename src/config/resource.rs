@@ -56,7 +56,7 @@ pub(super) fn resources<'a>(section: &mut Section<'a, '_>, surroundings: &Surrou
         let resource = section.section_over(surroundings.defaults.as_ref(), &name, |section| {
             resource(section, &name, surroundings)
         });
-        let Some(resource) = resource else { continue };
+        let Some(resource) = resource.flatten() else { continue };
         if let Some(other) =
             read.iter().find(|other| shape(&other.path.value.0) == shape(&resource.path.value.0))
         {

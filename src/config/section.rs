@@ -137,30 +137,44 @@ impl<'a, 'p> Section<'a, 'p> {
 
     /// Reads a section within this one and reports what it does not know.
     pub(super) fn section<T>(&mut self, key: &str, read: impl FnOnce(&mut Section<'a, '_>) -> T) -> T {
-        self.section_over(None, key, read)
+        let tables = self.tables_of(key);
+        self.open(key, tables, read)
     }
 
-    /// The same, with a layer below all others.
+    /// The same with a layer below all others; nothing when no other is a table.
     pub(super) fn section_over<T>(
         &mut self,
         lowest: Option<&Table<'a>>,
         key: &str,
         read: impl FnOnce(&mut Section<'a, '_>) -> T,
-    ) -> T {
-        self.asked.push(key.to_owned());
-        let mut tables: Vec<Table<'a>> = lowest.into_iter().cloned().collect();
-        for (_, value) in self.values(key) {
-            match table(&value) {
-                Ok(table) => tables.push(table),
-                Err(problem) => self.problems.push(problem),
-            }
+    ) -> Option<T> {
+        let tables = self.tables_of(key);
+        if tables.is_empty() {
+            return None;
         }
+        Some(self.open(key, lowest.cloned().into_iter().chain(tables).collect(), read))
+    }
+
+    fn open<T>(
+        &mut self,
+        key: &str,
+        tables: Vec<Table<'a>>,
+        read: impl FnOnce(&mut Section<'a, '_>) -> T,
+    ) -> T {
         let name = self.key(key);
         let mut section =
             Section { name, tables, flags: self.flags, asked: Vec::new(), problems: self.problems };
         let read = read(&mut section);
         section.report_unknown();
         read
+    }
+
+    /// Every layer's table of that name; what is no table is noted.
+    fn tables_of(&mut self, key: &str) -> Vec<Table<'a>> {
+        self.asked.push(key.to_owned());
+        let values = self.values(key).into_iter();
+        let noted = |(_, value)| self.problems.note(table(&value).map_err(Problems::from));
+        values.filter_map(noted).collect()
     }
 
     /// The names in a section whose names are the user's own: the highest layer's first, in the order they
