@@ -519,6 +519,13 @@ mod tests {
     }
 
     #[test]
+    fn a_registration_is_a_uuid_only_in_xapi() {
+        let rule = Rule { xapi: false, ..rule("seat", "/seat", &["registration"], &["registration"]) };
+        let seat = |id: &str| identify(&rule, &request(Method::PUT, &format!("/seat?registration={id}")));
+        assert_ne!(seat("A1").expect("named").key, seat("a1").expect("named").key);
+    }
+
+    #[test]
     fn uuids() {
         for (text, expected) in [
             (UUID, true),

@@ -16,8 +16,8 @@ const OVERRIDE: &str = "_method";
 /// The parameter of xAPI's alternate request syntax (Communication §1.3).
 const ALTERNATE_SYNTAX: &str = "method";
 
-/// No longer name is looked at: encoded twice over, the override has far fewer bytes.
-const NAME_MAX: usize = 256;
+/// No longer name is looked at: encoded twice over, the override has half as many bytes.
+const NAME_MAX: usize = 64;
 
 /// Why a request is refused whose fields or query override its method.
 pub(super) fn refusal(fields: &HeaderMap, query: &Parameters<'_>, xapi: bool) -> Option<&'static str> {
