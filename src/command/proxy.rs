@@ -69,11 +69,14 @@ impl Proxy {
 fn exchanges(config: &Config) -> Arc<MakeExchange> {
     let rules = Arc::new(config.rules.clone());
     let holds = Holds::new(config.holds.clone());
+    let untranslated = Arc::default();
     let under_way = Arc::new(Semaphore::new(config.upstream.connections));
     let (exchange, upstream) = (config.exchange.clone(), config.upstream.clone());
     Arc::new(move || {
         let pool = Pool::new(upstream.clone(), Arc::clone(&under_way));
-        Exchange::new(exchange.clone(), Arc::clone(&rules), Arc::clone(&holds), pool)
+        let (rules, holds, untranslated) =
+            (Arc::clone(&rules), Arc::clone(&holds), Arc::clone(&untranslated));
+        Exchange::new(exchange.clone(), rules, holds, untranslated, pool)
     })
 }
 

@@ -12,6 +12,7 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dashmap::DashSet;
 use tokio_util::task::TaskTracker;
 
 use crate::memory::holds::Holds;
@@ -37,12 +38,23 @@ pub struct Exchange {
     holds: Arc<Holds>,
     pool: Arc<Pool>,
     writes: TaskTracker,
+    /// The resources whose upstream refuses its own entity-tags; shared by all cores.
+    untranslated: Arc<Untranslated>,
 }
+
+/// The names of resources whose upstream has refused its own entity-tag although nothing had changed.
+pub type Untranslated = DashSet<Arc<str>>;
 
 impl Exchange {
     /// Puts together the exchanges of one core: its own connections, and the rules and holds that all cores share.
-    pub fn new(settings: Settings, rules: Arc<Rules>, holds: Arc<Holds>, pool: Arc<Pool>) -> Arc<Self> {
-        Arc::new(Self { settings, rules, holds, pool, writes: TaskTracker::new() })
+    pub fn new(
+        settings: Settings,
+        rules: Arc<Rules>,
+        holds: Arc<Holds>,
+        untranslated: Arc<Untranslated>,
+        pool: Arc<Pool>,
+    ) -> Arc<Self> {
+        Arc::new(Self { settings, rules, holds, pool, writes: TaskTracker::new(), untranslated })
     }
 
     /// Waits until the last write that was begun has ended.

@@ -72,7 +72,8 @@ impl Exchange {
         contents: &Contents,
         outcome: &mut Outcome,
     ) -> Option<(Hold, Clearance)> {
-        let identity = identify(rule, head).ok().filter(|_| !overridden_in_form(head, &contents.to_bytes()));
+        let identity =
+            identify(rule, head).ok().filter(|_| !overridden_in_form(head, || contents.to_bytes()));
         let Some(identity) = identity else {
             outcome.verdict = Some("unidentified");
             return None;

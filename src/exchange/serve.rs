@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use http::header::{HOST, HeaderValue, UPGRADE};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Version};
 use hyper::body::Incoming;
 
@@ -106,6 +107,9 @@ fn well_formed(head: &Parts) -> Result<(), Failure> {
         (None, None) if head.version >= Version::HTTP_11 => {
             return Err(Failure::Malformed("The request has no Host."));
         }
+        (Some(host), None) if !is_host(host) => {
+            return Err(Failure::Malformed("The request's Host is malformed."));
+        }
         _ => {}
     }
     if head.method == Method::CONNECT {
@@ -117,6 +121,13 @@ fn well_formed(head: &Parts) -> Result<(), Failure> {
         Some(protocol) if protocol.as_bytes().eq_ignore_ascii_case(b"h2c") => Ok(()),
         Some(_) => Err(Failure::Unsupported("Upgrades to another protocol are not supported here.")),
     }
+}
+
+/// `uri-host [ ":" port ]`, or nothing where the target has no authority (RFC 9110 §7.2).
+fn is_host(host: &HeaderValue) -> bool {
+    let is_authority =
+        |text| Authority::try_from(text).is_ok_and(|authority| !authority.as_str().contains('@'));
+    host.is_empty() || is_authority(host.as_bytes())
 }
 
 fn upgrade(fields: &HeaderMap) -> Option<&HeaderValue> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::StatusCode;
 use http::header::{ETAG, EXPECT, HeaderMap};
 use http::request::Parts;
 use tokio::sync::oneshot;
@@ -23,8 +24,10 @@ use crate::rule::Rule;
 use crate::rule::identity::{Unidentified, identify, overridden_in_form};
 use crate::semantics::fields::dangerous_connection_option;
 use crate::semantics::preconditions::Preconditions;
+use crate::semantics::representation::Representation;
 use crate::upstream::forward::{Forwarded, Write};
 use crate::upstream::onward;
+use crate::upstream::pool::Lease;
 use crate::upstream::probe::Probed;
 use crate::upstream::streamed::Streamed;
 
@@ -47,7 +50,7 @@ impl Exchange {
         onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
 
         // identify
-        if overridden_in_form(&head, &contents.to_bytes()) {
+        if overridden_in_form(&head, || contents.to_bytes()) {
             return Err(Failure::Ambiguous(
                 "A form must not override the method here. Nothing was written.".into(),
             ));
@@ -67,14 +70,14 @@ impl Exchange {
         // learn, evaluate
         let policy = rule.policy(&head.method, &head.headers);
         let stated = Preconditions::from_fields(&head.headers, rule.matching);
-        let (verdict, probed) = match plan(&policy, &stated) {
-            Plan::Decided(verdict) => (verdict, None),
+        let (verdict, found, probed) = match plan(&policy, &stated) {
+            Plan::Decided(verdict) => (verdict, None, None),
             Plan::Learn => {
                 let asks = Instant::now();
                 let probed = self.pool.probe(&head, &super::reading(rule)).await;
                 outcome.probe = Some(asks.elapsed());
                 match probed.map_err(Failure::Unsent)? {
-                    Probed::Found(found, lease) => (evaluate(&policy, &stated, &found), lease),
+                    Probed::Found(found, lease) => (evaluate(&policy, &stated, &found), Some(found), lease),
                     Probed::HandBack(response) => return Ok(answer::without_tag(response)),
                 }
             }
@@ -89,10 +92,9 @@ impl Exchange {
         let lease = self.pool.lend_for_write(probed).await.map_err(Failure::Unsent)?;
         let (this, rule) = (Arc::clone(self), Arc::clone(rule));
         self.detached(|client_left| async move {
-            let (pool, max) = (&this.pool, rule.document_max);
-            let wanted = || !client_left.is_cancelled();
             let write = Write { hold, clearance, head: head.clone(), contents: contents.clone() };
-            let (in_flight, mut response) = match pool.forward(write, lease, max, wanted).await {
+            let (in_flight, mut response) = match this.forward(&rule, write, found, lease, &client_left).await
+            {
                 Forwarded::Answered(in_flight, response) => (in_flight, response),
                 Forwarded::Unsent(_, failure) => return Err(Failure::Unsent(failure)),
                 Forwarded::Lost(_, failure) => return Err(Failure::OutcomeUnknown(failure)),
@@ -108,7 +110,7 @@ impl Exchange {
                 Settlement::Unknown => return Ok(answer::written(response)),
             };
             if reads_back(rule.read_back, &head.method, !stated.is_empty(), status)
-                && let Some(tag) = pool.read_back(&head, &contents, &super::reading(&rule)).await
+                && let Some(tag) = this.pool.read_back(&head, &contents, &super::reading(&rule)).await
             {
                 response.headers_mut().insert(ETAG, tag.to_field());
             }
@@ -117,6 +119,52 @@ impl Exchange {
             Ok(answer::written(response))
         })
         .await
+    }
+
+    /// Forwards a write, and once more without its translated precondition if the upstream refuses that although,
+    /// under the hold, nothing has changed.
+    async fn forward(
+        &self,
+        rule: &Rule,
+        mut write: Write,
+        found: Option<Representation>,
+        lease: Lease,
+        client_left: &CancellationToken,
+    ) -> Forwarded {
+        if self.untranslated.contains(&rule.name) {
+            write.clearance = write.clearance.untranslated();
+        }
+        let max = rule.document_max;
+        let (head, contents, clearance) =
+            (write.head.clone(), write.contents.clone(), write.clearance.clone());
+        let forwarded = self.pool.forward(write, lease, max, || !client_left.is_cancelled()).await;
+        let (in_flight, response) = match forwarded {
+            Forwarded::Answered(in_flight, response)
+                if response.status() == StatusCode::PRECONDITION_FAILED && clearance.is_translated() =>
+            {
+                (in_flight, response)
+            }
+            forwarded => return forwarded,
+        };
+        // It has answered, so that what it holds can be learned anew under what is again just a hold.
+        let hold = in_flight.settle();
+        match self.pool.probe(&head, &super::reading(rule)).await {
+            Ok(Probed::Found(now, lease)) if Some(&now) == found.as_ref() => {
+                if self.untranslated.insert(Arc::clone(&rule.name)) {
+                    tracing::warn!(
+                        resource = &*rule.name,
+                        "the upstream refuses its own entity-tag: preconditions are not passed on any more"
+                    );
+                }
+                let write = Write { hold, clearance: clearance.untranslated(), head, contents };
+                match self.pool.lend_for_write(lease).await {
+                    // One answer was received, so this is no longer a write that its client can take back.
+                    Ok(lease) => self.pool.forward(write, lease, max, || true).await,
+                    Err(failure) => Forwarded::Unsent(write.hold, failure),
+                }
+            }
+            _ => Forwarded::Answered(hold.begin(), response),
+        }
     }
 
     /// Runs the rest of a write in a task that nothing cancels; drain waits for it.

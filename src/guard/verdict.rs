@@ -81,6 +81,19 @@ impl Clearance {
         Self { onward: Onward::AsStated }
     }
 
+    /// The same, without a word of it to the upstream: it has refused its own entity-tag before.
+    pub fn untranslated(self) -> Self {
+        match self.onward {
+            Onward::AsStated => self,
+            Onward::IfMatch(_) | Onward::IfNoneMatchAny | Onward::Removed => Self { onward: Onward::Removed },
+        }
+    }
+
+    /// Whether the upstream is told a condition in its own words.
+    pub fn is_translated(&self) -> bool {
+        matches!(self.onward, Onward::IfMatch(_) | Onward::IfNoneMatchAny)
+    }
+
     /// What goes on in place of the client's preconditions.
     pub fn onward(&self) -> &Onward {
         &self.onward

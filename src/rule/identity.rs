@@ -98,7 +98,9 @@ pub fn identify(rule: &Rule, request: &Parts) -> Result<Identity, Unidentified> 
 }
 
 /// A method override inside a form: some frameworks execute another method than the one of the request line.
-pub fn overridden_in_form(request: &Parts, body: &[u8]) -> bool {
+///
+/// The body is asked for only when it is a form.
+pub fn overridden_in_form<B: AsRef<[u8]>>(request: &Parts, body: impl Fn() -> B) -> bool {
     method_override::is_in_form(&request.headers, body)
 }
 

@@ -27,26 +27,24 @@ pub(super) fn refusal(fields: &HeaderMap, query: &Parameters<'_>, xapi: bool) ->
     if query.resembles(OVERRIDE) {
         return Some("The query parameter \"_method\" overrides the method: send the method itself.");
     }
-    if !query.resembles(ALTERNATE_SYNTAX) {
-        return None;
-    }
-    Some(if xapi {
+    // Elsewhere than in xAPI a parameter of this name is a parameter like any other.
+    (xapi && query.resembles(ALTERNATE_SYNTAX)).then_some(
         "The alternate request syntax (xAPI 1.0.x Communication §1.3) is not accepted on this resource by this \
-         version: send a plain request."
-    } else {
-        "The query parameter \"method\" overrides the method on some servers: send the method itself."
-    })
+         version: send a plain request.",
+    )
 }
 
 /// Whether a form overrides the method of the request that carries it.
-pub(super) fn is_in_form(fields: &HeaderMap, body: &[u8]) -> bool {
+///
+/// The body is asked for only when it is a form.
+pub(super) fn is_in_form<B: AsRef<[u8]>>(fields: &HeaderMap, body: impl Fn() -> B) -> bool {
     fields.get_all(CONTENT_TYPE).iter().any(|content_type| {
         let essence = content_type.as_bytes().split(|byte| matches!(byte, b';' | b','));
         let essence = essence.map(<[u8]>::trim_ascii).next().unwrap_or_default();
         if essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
-            is_in_urlencoded(body)
+            is_in_urlencoded(body().as_ref())
         } else {
-            essence.eq_ignore_ascii_case(b"multipart/form-data") && is_in_multipart(body)
+            essence.eq_ignore_ascii_case(b"multipart/form-data") && is_in_multipart(body().as_ref())
         }
     })
 }
@@ -107,12 +105,10 @@ mod tests {
         for name in ["x-http-method-override", "X-HTTP-Method", "x-method-override"] {
             assert!(is_refused(&[(name, "PUT")], ""), "{name}");
         }
-        for query in
-            ["_method=PUT", "_METHOD=put", "a=1&_%6dethod=PUT", "method=PUT", "Method", "_method[]=PUT"]
-        {
+        for query in ["_method=PUT", "_METHOD=put", "a=1&_%6dethod=PUT", "_Method", "_method[]=PUT"] {
             assert!(is_refused(&[], query), "{query}");
         }
-        for query in ["", "methods=1", "a=method", "_methods=1", "x_method=1"] {
+        for query in ["", "method=PUT", "methods=1", "a=method", "_methods=1", "x_method=1"] {
             assert!(!is_refused(&[("x-method", "PUT")], query), "{query}");
         }
     }
@@ -138,7 +134,7 @@ mod tests {
             (MULTIPART, "--x\r\nContent-Disposition: form-data; name = '_method'; a=b\r\n\r\nPUT"),
             (MULTIPART, "--x\r\nContent-Disposition: form-data; name*=utf-8''%5fmethod\r\n\r\nPUT"),
         ] {
-            assert!(is_in_form(&fields(&[("content-type", content_type)]), body.as_bytes()), "{body}");
+            assert!(is_in_form(&fields(&[("content-type", content_type)]), || body), "{body}");
         }
     }
 
@@ -152,17 +148,17 @@ mod tests {
             (MULTIPART, "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n_method\r\n--x--"),
             (MULTIPART, "name="),
         ] {
-            assert!(!is_in_form(&fields(&[("content-type", content_type)]), body.as_bytes()), "{body}");
+            assert!(!is_in_form(&fields(&[("content-type", content_type)]), || body), "{body}");
         }
-        assert!(!is_in_form(&HeaderMap::new(), b"_method=PUT"));
+        assert!(!is_in_form(&HeaderMap::new(), || "_method=PUT"));
     }
 
     proptest! {
         #[test]
         fn any_form_is_read_without_a_panic(body: Vec<u8>, text in "(name|\\*|=|\"|'|_method|[&;\r\n %]){0,12}") {
             for content_type in [URLENCODED, MULTIPART] {
-                is_in_form(&fields(&[("content-type", content_type)]), &body);
-                is_in_form(&fields(&[("content-type", content_type)]), text.as_bytes());
+                is_in_form(&fields(&[("content-type", content_type)]), || &body);
+                is_in_form(&fields(&[("content-type", content_type)]), || &text);
             }
         }
     }
