@@ -6,5 +6,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 #![allow(clippy::print_stderr, reason = "a failed test shows what the proxy said")]
 
+mod accept;
+mod evaluate;
+mod hold;
+mod identify;
 mod kit;
+mod learn;
+mod select;
 mod support;

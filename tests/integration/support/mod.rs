@@ -42,3 +42,27 @@ fn quoted_hex(digest: &[u8]) -> String {
     tag.push('"');
     tag
 }
+
+/// Asserts that an answer is a refusal made by the proxy, as the design says for each of them.
+pub(crate) fn assert_refused(answer: &client::Answer, status: u16) {
+    assert_eq!(answer.status, status, "{answer:#?}");
+    assert_eq!(answer.field("cache-control"), Some("no-store"), "{answer:#?}");
+    let reason = answer.field("proxy-status").unwrap_or_else(|| panic!("no Proxy-Status: {answer:#?}"));
+    assert!(reason.starts_with("staleguard; error=http_request_error"), "{reason}");
+    assert!(!answer.body.is_empty(), "a refusal says what to do next");
+}
+
+/// Asserts that an answer was made by the proxy because the upstream failed.
+pub(crate) fn assert_failure(answer: &client::Answer, status: u16) {
+    assert_eq!(answer.status, status, "{answer:#?}");
+    let reason = answer.field("proxy-status").unwrap_or_else(|| panic!("no Proxy-Status: {answer:#?}"));
+    assert!(reason.starts_with("staleguard; error="), "{reason}");
+    assert_eq!(answer.etag(), None, "{answer:#?}");
+    assert!(!answer.body.is_empty(), "a failure says what happened");
+}
+
+/// Asserts that the upstream was sent nothing but reads.
+pub(crate) fn assert_untouched(store: &store::Store) {
+    let writes = store.writes();
+    assert!(writes.is_empty(), "the upstream saw {writes:#?}");
+}
