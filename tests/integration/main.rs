@@ -7,10 +7,14 @@
 #![allow(clippy::print_stderr, reason = "a failed test shows what the proxy said")]
 
 mod accept;
+mod checkout;
 mod evaluate;
+mod forward;
 mod hold;
 mod identify;
 mod kit;
 mod learn;
+mod races;
 mod select;
+mod settle;
 mod support;

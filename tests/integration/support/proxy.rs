@@ -23,7 +23,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
     child: Child,
-    ended: Receiver<()>,
+    ended: Mutex<Receiver<()>>,
     log: watch::Receiver<Vec<Value>>,
     said: Arc<Mutex<Vec<String>>>,
     may_panic: bool,
@@ -66,7 +66,7 @@ impl Proxy {
         let (log, ended) = follow_log(child.stdout.take().unwrap());
         let (said, lines) = follow_diagnostics(child.stderr.take().unwrap());
         let [address, admin] = announced(&lines, &mut child);
-        Self { address, admin, child, ended, log, said, may_panic: false, _config: file }
+        Self { address, admin, child, ended: Mutex::new(ended), log, said, may_panic: false, _config: file }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -148,7 +148,9 @@ impl Drop for Proxy {
         if ended_early.is_none() {
             self.signal("TERM");
             // Most tests leave an exchange or a connection behind; that drain is graceful has tests of its own.
-            if self.ended.recv_timeout(Duration::from_millis(300)) == Err(RecvTimeoutError::Timeout) {
+            if self.ended.lock().unwrap().recv_timeout(Duration::from_millis(300))
+                == Err(RecvTimeoutError::Timeout)
+            {
                 self.child.kill().unwrap();
             }
             self.child.wait().unwrap();
