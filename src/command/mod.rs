@@ -1,1 +1,75 @@
 //! The verbs of the command line, one file each.
+//!
+//! Exit codes: 0 ok, 1 failed at run time, 2 usage, 78 bad configuration (`EX_CONFIG` of sysexits).
+
+pub mod check;
+pub mod demo;
+pub mod proxy;
+pub mod run;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Failed at run time.
+const FAILED: u8 = 1;
+/// The configuration cannot be used.
+const BAD_CONFIGURATION: u8 = 78;
+
+/// Gives optimistic concurrency to HTTP backends that have none.
+#[derive(Debug, Parser)]
+#[command(version, about, long_about = None)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the proxy in front of an upstream.
+    Run(RunArguments),
+    /// Say whether a configuration can be used: "ok", or every problem with its place and remedy.
+    Check {
+        /// The configuration file, in TOML.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// See a lost update happen, and see it prevented: everything runs inside this process.
+    Demo {
+        /// End after the story instead of staying up.
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+/// What `run` is told on the command line; it goes before the file.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The configuration file, in TOML.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The server behind the proxy, such as http://127.0.0.1:8000.
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// Where clients connect [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where health is asked for [default: 127.0.0.1:9901].
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// Refuse and alter nothing; reach the verdicts and log them.
+    #[arg(long)]
+    observe: bool,
+}
+
+/// Carries out the verb that the arguments name.
+pub fn execute(arguments: Arguments, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+    let code = match arguments.verb {
+        Verb::Run(arguments) => run::run(&arguments, err),
+        Verb::Check { config } => check::check(&config, out, err),
+        Verb::Demo { once } => demo::demo(once, out, err),
+    };
+    ExitCode::from(code)
+}

@@ -1,12 +1,63 @@
 //! One request, from its head to its answer: read, write, relay, and the answers made here.
 
+pub mod answer;
+pub mod failure;
+mod observe;
+pub mod outcome;
+mod read;
+mod relay;
+mod serve;
+mod write;
+
+use std::sync::Arc;
 use std::time::Duration;
+
+use http::StatusCode;
+use tokio_util::task::TaskTracker;
+
+use crate::memory::holds::Holds;
+use crate::rule::Rule;
+use crate::rule::select::Rules;
+use crate::upstream::intake::Reading;
+use crate::upstream::pool::Pool;
 
 /// What an exchange may take of a client's time and of memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The longest pause while a request's body is read.
     pub body_timeout: Duration,
+    /// The longest pause while the upstream's answer is read.
+    pub answer_timeout: Duration,
     /// How long an upload that is refused is read and thrown away, so that its client can read the refusal.
     pub linger: Duration,
+    /// Complete answers after which a write may still be applied.
+    pub unknown_outcome: Vec<StatusCode>,
+}
+
+/// What every exchange of a core works with.
+#[derive(Debug)]
+pub struct Exchange {
+    settings: Settings,
+    rules: Arc<Rules>,
+    holds: Arc<Holds>,
+    pool: Arc<Pool>,
+    writes: TaskTracker,
+}
+
+impl Exchange {
+    /// Puts together the exchanges of one core: its own connections, and the rules and holds that all cores share.
+    pub fn new(settings: Settings, rules: Arc<Rules>, holds: Arc<Holds>, pool: Arc<Pool>) -> Arc<Self> {
+        Arc::new(Self { settings, rules, holds, pool, writes: TaskTracker::new() })
+    }
+
+    /// Waits until the last write that was begun has ended.
+    pub async fn finish(&self) {
+        self.writes.close();
+        self.writes.wait().await;
+    }
+}
+
+/// How a rule's documents are read.
+fn reading(rule: &Rule) -> Reading<'_> {
+    Reading { etag: rule.etag, absent: &rule.absent, decoded_max: rule.document_max }
 }

@@ -13,7 +13,8 @@ pub enum Verdict {
     Refuse(Refusal),
 }
 
-/// Evidence that a write may go on. Only `plan` and `evaluate` make one.
+/// Evidence that a write may go on. Only `plan` and `evaluate` make one, and observe mode,
+/// which refuses nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clearance {
     onward: Onward,
@@ -75,6 +76,11 @@ impl Verdict {
 }
 
 impl Clearance {
+    /// The clearance of observe mode, where a write goes on as it came, whatever the verdict.
+    pub fn observed() -> Self {
+        Self { onward: Onward::AsStated }
+    }
+
     /// What goes on in place of the client's preconditions.
     pub fn onward(&self) -> &Onward {
         &self.onward

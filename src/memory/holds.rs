@@ -1,6 +1,20 @@
 //! Holds: the sole right to write in a scope, given in order of arrival.
+//!
+//! A [`Hold`] comes only from [`Holds::take`]. When the first byte of a write goes upstream it becomes an
+//! [`InFlight`], and only a known outcome makes a hold of that again. Whatever else happens to an `InFlight` (a
+//! time-out, a panic, the end of the runtime), its drop stamps the scope as *unsettled* before the next writer
+//! gets in, because the upstream may still apply the write.
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::resource::Scope;
 
 /// The bounds of holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,4 +29,353 @@ pub struct Settings {
     pub scopes: usize,
     /// How long a scope stays unsettled after a write whose outcome is unknown.
     pub settle_time: Duration,
+}
+
+/// All holds of the process; every core shares them.
+#[derive(Debug)]
+pub struct Holds {
+    settings: Settings,
+    slots: DashMap<Scope, Slot>,
+    used: AtomicUsize,
+    waiting: AtomicUsize,
+    /// When scopes were stamped, oldest first, so that their slots are freed although nobody asks for them.
+    stamped: Mutex<VecDeque<(Instant, Scope)>>,
+}
+
+/// What is kept for a scope while somebody uses it or its last write may still be applied.
+#[derive(Debug)]
+struct Slot {
+    /// One permit: the turn to write. Tokio's semaphore hands it on in order of arrival.
+    turn: Arc<Semaphore>,
+    users: usize,
+    unsettled_until: Option<Instant>,
+}
+
+/// Why a hold was not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// As many writes wait as may wait, or as many scopes are in use as may be.
+    QueueFull,
+    /// The turn did not come within `hold-wait`.
+    TimedOut,
+    /// The upstream may still apply an earlier write for this long, which is longer than this one would wait.
+    Unsettled(Duration),
+}
+
+/// The sole right to write in a scope. Dropping it gives the right to the next in line.
+#[derive(Debug)]
+pub struct Hold {
+    // Fields are dropped in this order: the turn goes to the next in line before the place is left.
+    _turn: OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// A hold under which a write is on its way. Dropping it stamps the scope as unsettled.
+#[derive(Debug)]
+pub struct InFlight(Option<Hold>);
+
+/// Being among the users of a slot, so that it is not freed.
+#[derive(Debug)]
+struct Place {
+    holds: Arc<Holds>,
+    scope: Scope,
+}
+
+impl Holds {
+    /// No scope is held.
+    pub fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            slots: DashMap::new(),
+            used: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            stamped: Mutex::default(),
+        })
+    }
+
+    /// Waits for the sole right to write in a scope: in order of arrival, and for a bounded time.
+    ///
+    /// Cancelling the wait leaves the queue. A free hold is taken without waking anybody.
+    pub async fn take(self: &Arc<Self>, scope: Scope) -> Result<Hold, Denied> {
+        let deadline = Instant::now() + self.settings.wait;
+        let (place, turn) = self.enter(scope)?;
+        place.unsettled_within(deadline)?;
+        let turn = match Arc::clone(&turn).try_acquire_owned() {
+            Ok(turn) => turn,
+            Err(_) => {
+                let _queued = self.queue(&place)?;
+                timeout_at(deadline, turn.acquire_owned())
+                    .await
+                    .map_err(|_| Denied::TimedOut)?
+                    .expect("the semaphore of a slot is never closed")
+            }
+        };
+        if let Some(until) = place.unsettled_within(deadline)? {
+            sleep_until(until).await;
+        }
+        Ok(Hold { _turn: turn, place })
+    }
+
+    /// Becomes a user of the scope's slot, which is made where there is none.
+    fn enter(self: &Arc<Self>, scope: Scope) -> Result<(Place, Arc<Semaphore>), Denied> {
+        if self.used.load(Ordering::Relaxed) >= self.settings.scopes {
+            self.sweep(Instant::now());
+            let is_new = !self.slots.contains_key(&scope);
+            if is_new && self.used.load(Ordering::Relaxed) >= self.settings.scopes {
+                return Err(Denied::QueueFull);
+            }
+        }
+        let mut slot = self.slots.entry(scope).or_insert_with(|| {
+            self.used.fetch_add(1, Ordering::Relaxed);
+            Slot { turn: Arc::new(Semaphore::new(1)), users: 0, unsettled_until: None }
+        });
+        slot.users += 1;
+        let turn = Arc::clone(&slot.turn);
+        drop(slot);
+        Ok((Place { holds: Arc::clone(self), scope }, turn))
+    }
+
+    /// Takes one of the bounded number of places in the queues.
+    fn queue(&self, place: &Place) -> Result<Queued<'_>, Denied> {
+        // All users of a slot but the one that holds it wait in its queue.
+        let ahead = self.slots.get(&place.scope).map_or(0, |slot| slot.users);
+        let queued = Queued(&self.waiting);
+        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
+        if waiting >= self.settings.waiters || ahead > self.settings.queue + 1 {
+            return Err(Denied::QueueFull);
+        }
+        Ok(queued)
+    }
+
+    /// Marks a scope: what was sent may still be applied for the settle time.
+    fn stamp(&self, scope: Scope) {
+        let now = Instant::now();
+        let until = now + self.settings.settle_time;
+        if let Some(mut slot) = self.slots.get_mut(&scope) {
+            slot.unsettled_until = Some(until);
+        }
+        self.stamped.lock().unwrap_or_else(PoisonError::into_inner).push_back((until, scope));
+        self.sweep(now);
+    }
+
+    /// Frees the slots of scopes that have settled and that nobody uses.
+    fn sweep(&self, now: Instant) {
+        let mut stamped = self.stamped.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((until, scope)) = stamped.front().copied() {
+            if until > now {
+                break;
+            }
+            stamped.pop_front();
+            self.free_if(&scope, |slot| slot.is_free(now));
+        }
+    }
+
+    fn free_if(&self, scope: &Scope, test: impl FnOnce(&mut Slot) -> bool) {
+        if self.slots.remove_if_mut(scope, |_, slot| test(slot)).is_some() {
+            self.used.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Slot {
+    fn is_free(&self, now: Instant) -> bool {
+        self.users == 0 && self.unsettled_until.is_none_or(|until| until <= now)
+    }
+}
+
+impl Place {
+    /// Until when the scope is unsettled, if it is; denied when that is past the deadline.
+    fn unsettled_within(&self, deadline: Instant) -> Result<Option<Instant>, Denied> {
+        let until = self.holds.slots.get(&self.scope).and_then(|slot| slot.unsettled_until);
+        match until {
+            Some(until) if until > deadline => Err(Denied::Unsettled(until - Instant::now())),
+            until => Ok(until),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        self.holds.free_if(&self.scope, |slot| {
+            slot.users -= 1;
+            slot.is_free(now)
+        });
+    }
+}
+
+/// One of the writes that wait, as long as it lives.
+struct Queued<'a>(&'a AtomicUsize);
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Hold {
+    /// The first byte of the write goes upstream now.
+    pub fn begin(self) -> InFlight {
+        InFlight(Some(self))
+    }
+}
+
+impl InFlight {
+    /// The outcome of the write is known: what is left is an ordinary hold.
+    pub fn settle(mut self) -> Hold {
+        self.0.take().expect("it holds until it is settled or dropped")
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(hold) = self.0.take() {
+            hold.place.holds.stamp(hold.place.scope);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(adjust: impl FnOnce(&mut Settings)) -> Arc<Holds> {
+        let mut settings = Settings {
+            wait: Duration::from_secs(10),
+            queue: 256,
+            waiters: 1000,
+            scopes: 1000,
+            settle_time: Duration::from_secs(30),
+        };
+        adjust(&mut settings);
+        Holds::new(settings)
+    }
+
+    fn scope(name: &str) -> Scope {
+        Scope::new("state", [name])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_scope_is_held_once_and_others_are_free() {
+        let holds = holds(|_| {});
+        let first = holds.take(scope("a")).await.expect("free");
+        holds.take(scope("b")).await.expect("another scope is free");
+        assert_eq!(holds.take(scope("a")).await.expect_err("held"), Denied::TimedOut);
+        drop(first);
+        holds.take(scope("a")).await.expect("free again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiters_get_their_turn_in_order_of_arrival() {
+        let holds = holds(|_| {});
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let first = holds.take(scope("a")).await.expect("free");
+        let waiters: Vec<_> = (0..100)
+            .map(|number| {
+                let (holds, order) = (Arc::clone(&holds), Arc::clone(&order));
+                tokio::spawn(async move {
+                    let _hold = holds.take(scope("a")).await.expect("its turn comes");
+                    order.lock().unwrap().push(number);
+                    tokio::task::yield_now().await;
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        drop(first);
+        for waiter in waiters {
+            waiter.await.expect("it did not panic");
+        }
+        assert_eq!(*order.lock().unwrap(), (0..100).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiter_that_leaves_does_not_keep_its_turn() {
+        let holds = holds(|_| {});
+        let first = holds.take(scope("a")).await.expect("free");
+        let leaver = tokio::spawn({
+            let holds = Arc::clone(&holds);
+            async move { holds.take(scope("a")).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        leaver.abort();
+        assert!(leaver.await.expect_err("aborted").is_cancelled());
+        drop(first);
+        holds.take(scope("a")).await.expect("nobody is in front");
+        assert!(holds.slots.is_empty() && holds.waiting.load(Ordering::Relaxed) == 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn queues_are_bounded() {
+        let holds = holds(|settings| (settings.queue, settings.waiters) = (2, 3));
+        let mut held = Vec::new();
+        for name in ["a", "b"] {
+            held.push(holds.take(scope(name)).await.expect("free"));
+        }
+        let wait = |name: &'static str| {
+            let holds = Arc::clone(&holds);
+            tokio::spawn(async move { holds.take(scope(name)).await.map(drop) })
+        };
+        let _waiting = [wait("a"), wait("a")];
+        tokio::task::yield_now().await;
+        assert_eq!(holds.take(scope("a")).await.expect_err("two wait for it"), Denied::QueueFull);
+        let _third = wait("b");
+        tokio::task::yield_now().await;
+        assert_eq!(holds.take(scope("b")).await.expect_err("three wait in all"), Denied::QueueFull);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn scopes_in_use_are_bounded() {
+        let holds = holds(|settings| settings.scopes = 1);
+        let hold = holds.take(scope("a")).await.expect("free");
+        assert_eq!(holds.take(scope("b")).await.expect_err("one scope at most"), Denied::QueueFull);
+        drop(hold.begin());
+        assert_eq!(holds.take(scope("b")).await.expect_err("unsettled counts"), Denied::QueueFull);
+        tokio::time::advance(Duration::from_secs(31)).await;
+        holds.take(scope("b")).await.expect("the settled one was freed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_known_outcome_frees_the_scope_at_once() {
+        let holds = holds(|_| {});
+        let in_flight = holds.take(scope("a")).await.expect("free").begin();
+        drop(in_flight.settle());
+        assert!(holds.slots.is_empty(), "a released hold costs nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unknown_outcome_leaves_the_scope_unsettled() {
+        let holds = holds(|_| {});
+        drop(holds.take(scope("a")).await.expect("free").begin());
+        let denied = holds.take(scope("a")).await.expect_err("30 s are more than it would wait");
+        assert_eq!(denied, Denied::Unsettled(Duration::from_secs(30)));
+        tokio::time::advance(Duration::from_secs(21)).await;
+        let before = Instant::now();
+        holds.take(scope("a")).await.expect("9 s are not");
+        assert_eq!(before.elapsed().as_secs(), 9, "it waited out what was left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiter_learns_that_the_write_before_it_is_unsettled() {
+        let holds = holds(|_| {});
+        let in_flight = holds.take(scope("a")).await.expect("free").begin();
+        let waiter = tokio::spawn({
+            let holds = Arc::clone(&holds);
+            async move { holds.take(scope("a")).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        drop(in_flight);
+        assert!(matches!(waiter.await.expect("no panic"), Err(Denied::Unsettled(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_in_mid_write_leaves_the_scope_unsettled() {
+        let holds = holds(|_| {});
+        let in_flight = holds.take(scope("a")).await.expect("free").begin();
+        let task = tokio::spawn(async move {
+            let _in_flight = in_flight;
+            panic!("ordered by the test");
+        });
+        assert!(task.await.expect_err("it panicked").is_panic());
+        assert!(matches!(holds.take(scope("a")).await, Err(Denied::Unsettled(_))));
+    }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::header::ETAG;
+use http::{HeaderMap, HeaderValue};
 
 /// A well-formed entity-tag: `[ W/ ] DQUOTE *etagc DQUOTE` (RFC 9110 §8.8.3).
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -52,6 +53,15 @@ impl EntityTag {
     /// Reads the value of an ETag field: one entity-tag with optional white space around it.
     pub fn from_field(value: &HeaderValue) -> Option<Self> {
         Self::parse(value.as_bytes().trim_ascii())
+    }
+
+    /// The ETag of an answer, if it is a single well-formed strong one.
+    pub fn strong_from_fields(fields: &HeaderMap) -> Option<Self> {
+        let mut values = fields.get_all(ETAG).iter();
+        match (values.next().and_then(Self::from_field), values.next()) {
+            (Some(tag), None) if !tag.weak => Some(tag),
+            _ => None,
+        }
     }
 
     /// True when the tag is marked `W/`: it says only that two representations serve the same purpose.

@@ -1,7 +1,24 @@
 //! Sockets and connections: accepting, serving, draining, and one line in the access log per exchange.
+//!
+//! There is one listening socket, and one runtime per core with its own connections to the upstream. An accepted
+//! connection is handed once, to the core with the fewest, and stays there.
 
+pub mod access_log;
+mod connection;
+mod core;
+
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use self::access_log::AccessLog;
+use self::core::Core;
+use crate::drain::Drain;
+use crate::exchange::Exchange;
 
 /// How clients are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,4 +35,91 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Whether each exchange is logged on standard output.
     pub access_log: bool,
+}
+
+/// Makes the exchanges of a core; called once on each.
+pub type MakeExchange = dyn Fn() -> Arc<Exchange> + Send + Sync;
+
+/// Serves until draining begins, then until everything under way has ended or `drain_timeout` has passed.
+///
+/// # Errors
+/// When the cores' threads cannot be started.
+pub async fn run(
+    listener: TcpListener,
+    settings: Settings,
+    cores: usize,
+    exchange: Arc<MakeExchange>,
+    log: AccessLog,
+    drain: Drain,
+) -> io::Result<()> {
+    let cores = (0..cores.max(1))
+        .map(|_| Core::start(settings.clone(), Arc::clone(&exchange), log.clone(), drain.clone()))
+        .collect::<io::Result<Vec<_>>>()?;
+    let places = Arc::new(Semaphore::new(settings.connections));
+    accept(&listener, &cores, &places, &drain).await;
+    drop(listener);
+    for core in cores {
+        core.finish().await;
+    }
+    Ok(())
+}
+
+/// Hands accepted connections to the cores until draining begins.
+async fn accept(listener: &TcpListener, cores: &[Core], places: &Arc<Semaphore>, drain: &Drain) {
+    loop {
+        let next = async {
+            let place = Arc::clone(places).acquire_owned().await.ok();
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            biased;
+            () = drain.begun() => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, client)) => {
+                if let (Some(place), Some(core)) = (place, cores.iter().min_by_key(|core| core.connections()))
+                {
+                    core.serve(stream, client, place);
+                }
+            }
+            Err(error) => rest_after(&error).await,
+        }
+    }
+}
+
+/// An error of one connection concerns nobody else; without descriptors or memory, trying at once would spin.
+async fn rest_after(error: &io::Error) {
+    let concerns_one = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    );
+    if !concerns_one {
+        tracing::warn!(%error, "cannot accept a connection");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Binds the one listening socket. A port that is in use is an error, also when another Staleguard holds it.
+///
+/// # Errors
+/// When the address is in use or not this machine's.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )?;
+    // A restart need not wait for old connections; two listeners at a time are not possible with this on Linux.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// A socket as it changes runtimes.
+fn released(stream: TcpStream) -> io::Result<std::net::TcpStream> {
+    stream.set_nodelay(true)?;
+    stream.into_std()
 }

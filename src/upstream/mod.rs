@@ -1,5 +1,16 @@
 //! The server behind us: connections to it, what goes on to it, and asking it what it holds.
 
+pub mod connect;
+pub mod decode;
+pub mod failure;
+pub mod forward;
+pub mod intake;
+pub mod onward;
+pub mod pool;
+pub mod probe;
+pub mod send;
+pub mod streamed;
+
 use std::time::Duration;
 
 use http::StatusCode;

@@ -1,1 +1,0 @@
-//! Bodies that travel through the proxy.

@@ -1,0 +1,111 @@
+//! A whole body at hand, in the pieces in which it came.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+/// A whole body. The pieces are kept as they came, so that large bodies are not copied; a clone shares them.
+#[derive(Debug, Clone, Default)]
+pub struct Contents {
+    pieces: VecDeque<Bytes>,
+    length: u64,
+    trailers: Option<HeaderMap>,
+}
+
+impl Contents {
+    /// Adds a piece at the end.
+    pub fn push(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.length += piece.len() as u64;
+            self.pieces.push_back(piece);
+        }
+    }
+
+    /// Sets the trailer fields that follow the body (RFC 9110 §6.5).
+    pub fn set_trailers(&mut self, trailers: HeaderMap) {
+        self.trailers = Some(trailers);
+    }
+
+    /// Its length in bytes, trailers not counted.
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// True when there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Whether trailer fields follow.
+    pub fn has_trailers(&self) -> bool {
+        self.trailers.is_some()
+    }
+
+    /// The pieces in their order.
+    pub fn pieces(&self) -> impl Iterator<Item = &Bytes> {
+        self.pieces.iter()
+    }
+
+    /// All bytes in one; copies only when they are in several pieces.
+    pub fn to_bytes(&self) -> Bytes {
+        match self.pieces.len() {
+            0 => Bytes::new(),
+            1 => self.pieces[0].clone(),
+            _ => {
+                let mut whole = BytesMut::with_capacity(usize::try_from(self.length).unwrap_or(0));
+                self.pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+                whole.freeze()
+            }
+        }
+    }
+
+    /// Takes the first piece off the front.
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        let piece = self.pieces.pop_front()?;
+        self.length -= piece.len() as u64;
+        Some(piece)
+    }
+}
+
+impl From<Bytes> for Contents {
+    fn from(bytes: Bytes) -> Self {
+        let mut contents = Self::default();
+        contents.push(bytes);
+        contents
+    }
+}
+
+impl From<String> for Contents {
+    fn from(text: String) -> Self {
+        Bytes::from(text).into()
+    }
+}
+
+impl Body for Contents {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let frame = match self.pop() {
+            Some(piece) => Some(Frame::data(piece)),
+            None => self.trailers.take().map(Frame::trailers),
+        };
+        Poll::Ready(frame.map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty() && self.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.length)
+    }
+}

@@ -1,0 +1,143 @@
+//! A body that is received piece by piece and must not stall for too long.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::contents::Contents;
+
+/// A received body with a longest pause between its pieces.
+///
+/// Pieces that were read ahead to learn the body's size stand in front of what is still to come.
+pub struct Paced {
+    ahead: Contents,
+    rest: Incoming,
+    pause: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why a body did not arrive whole.
+#[derive(Debug)]
+pub enum Interrupted {
+    /// Its sender fell silent for longer than the longest pause.
+    Stalled,
+    /// The connection ended before the body did, or its framing is malformed.
+    Broken(hyper::Error),
+}
+
+/// A body, read up to a bound.
+pub enum Collected {
+    /// It is whole.
+    Whole(Contents),
+    /// It is larger than the bound: what was read stands in front of the rest.
+    TooLarge(Paced),
+}
+
+impl Paced {
+    /// A body as it arrives.
+    pub fn new(body: Incoming, pause: Duration) -> Self {
+        Self { ahead: Contents::default(), rest: body, pause, timer: None }
+    }
+
+    /// Reads the body up to `max` bytes. A declared length over the bound is enough to stop at once.
+    pub async fn collect(mut self, max: u64) -> Result<Collected, Interrupted> {
+        if self.rest.size_hint().lower() > max {
+            return Ok(Collected::TooLarge(self));
+        }
+        let mut contents = Contents::default();
+        while let Some(frame) = self.frame().await {
+            match frame?.into_data() {
+                Ok(piece) => contents.push(piece),
+                Err(frame) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        contents.set_trailers(trailers);
+                    }
+                }
+            }
+            if contents.len() > max {
+                self.ahead = contents;
+                return Ok(Collected::TooLarge(self));
+            }
+        }
+        Ok(Collected::Whole(contents))
+    }
+
+    /// Puts what was read back in front of the rest.
+    pub fn put_back(&mut self, contents: Contents) {
+        self.ahead = contents;
+    }
+
+    /// Reads and throws away, until the end or until time is up.
+    pub async fn discard(mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while let Ok(Some(Ok(_))) = tokio::time::timeout_at(end, self.frame()).await {}
+    }
+
+    /// The timer is armed only while nothing has come, so a body that flows never touches it.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let pause = self.pause;
+        self.timer.get_or_insert_with(|| Box::pin(sleep(pause))).as_mut().poll(cx)
+    }
+}
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = Interrupted;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
+        if let Some(piece) = self.ahead.pop() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        match Pin::new(&mut self.rest).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                self.timer = None;
+                Poll::Ready(frame.map(|frame| frame.map_err(Interrupted::Broken)))
+            }
+            Poll::Pending => {
+                ready!(self.poll_stalled(cx));
+                Poll::Ready(Some(Err(Interrupted::Stalled)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ahead.is_end_stream() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (ahead, mut hint) = (self.ahead.len(), self.rest.size_hint());
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + ahead);
+        }
+        hint.set_lower(hint.lower() + ahead);
+        hint
+    }
+}
+
+impl fmt::Debug for Paced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Paced").field("ahead", &self.ahead.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stalled => f.write_str("the body stalled"),
+            Self::Broken(error) => write!(f, "the body broke off: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Interrupted {}

@@ -1,0 +1,227 @@
+//! *Answer*: the upstream's response, stamped, or one made here.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TRAILER, TRANSFER_ENCODING,
+};
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use serde_json::json;
+
+use super::failure::Failure;
+use crate::body::contents::Contents;
+use crate::body::paced::Interrupted;
+use crate::guard::verdict::{Reason, Refusal};
+use crate::rule::Rule;
+use crate::semantics::entity_tag::EntityTag;
+use crate::semantics::fields::{PROXY_STATUS, XAPI_VERSION, strip_hop_by_hop};
+use crate::upstream::streamed::Streamed;
+use crate::xapi::version::answer_version;
+
+/// An answer on its way to the client.
+pub type Answer = Response<AnswerBody>;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// A whole one.
+    Contents(Contents),
+    /// The upstream's, as it comes.
+    Streamed(Streamed),
+}
+
+/// What of a request shapes the answers that are made here.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked {
+    /// Whether the client wants `application/problem+json` (RFC 9457).
+    problem_json: bool,
+    /// The value for X-Experience-API-Version, where the exchange concerns xAPI.
+    xapi_version: Option<&'static str>,
+}
+
+impl Asked {
+    pub(super) fn of(fields: &HeaderMap, rule: Option<&Rule>) -> Self {
+        let wants = |value: &HeaderValue| {
+            value.to_str().is_ok_and(|accepts| {
+                accepts.split(',').any(|range| {
+                    let media_type = range.split(';').next().unwrap_or_default();
+                    media_type.trim().eq_ignore_ascii_case("application/problem+json")
+                })
+            })
+        };
+        Self {
+            problem_json: fields.get_all(ACCEPT).iter().any(wants),
+            xapi_version: rule.is_some_and(|rule| rule.xapi).then(|| answer_version(fields)),
+        }
+    }
+}
+
+/// The answer to an exchange that failed.
+pub(super) fn failed(failure: &Failure, asked: &Asked) -> Answer {
+    let mut answer = made(failure.status(), failure.proxy_error(), &failure.sentence(), asked);
+    if let Some(left) = failure.retry_after() {
+        // Whole seconds, rounded up: nobody should come back too early.
+        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    if failure.ends_connection() {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// The answer to a request whose preconditions failed or were missing.
+pub(super) fn refused(refusal: &Refusal, asked: &Asked) -> Answer {
+    let mut answer = made(refusal.status, "http_request_error", &advice(refusal), asked);
+    if let Some(tag) = &refusal.current {
+        answer.headers_mut().insert(ETAG, tag.to_field());
+    }
+    answer
+}
+
+/// What happened and what to do next. xAPI 1.0.3 (Communication §3.1) prescribes what the text of a 409 explains.
+fn advice(refusal: &Refusal) -> String {
+    let next = match &refusal.current {
+        Some(_) => "Read it again, and repeat the request with the current ETag in If-Match.",
+        None => "There is no current representation; to create one, send If-None-Match: *.",
+    };
+    match (refusal.reason, refusal.status) {
+        (Reason::IfMatchFailed, _) => {
+            format!("Nothing was written: If-Match does not name the current state of the resource. {next}")
+        }
+        (Reason::IfNoneMatchFailed, _) => {
+            format!("Nothing was written: If-None-Match names the current state of the resource. {next}")
+        }
+        (Reason::Malformed, _) => "Nothing was written: If-Match or If-None-Match is malformed. Send entity-tags in \
+             double quotes, separated by commas, or a single *."
+            .into(),
+        (Reason::Unstated, StatusCode::CONFLICT) => {
+            "Nothing was written: a document exists and the request states no precondition. Check the current state \
+             of the resource with a GET, then set the \"If-Match\" header with the current ETag and send the request \
+             again."
+                .into()
+        }
+        (Reason::Unstated, _) => {
+            "Nothing was written: the request must state a precondition. Set If-Match with the current ETag of the \
+             resource, or If-None-Match: * to create it."
+                .into()
+        }
+    }
+}
+
+/// An answer made here. It is never cached, and Proxy-Status tells an operator who made it (RFC 9209).
+fn made(status: StatusCode, proxy_error: &str, sentence: &str, asked: &Asked) -> Answer {
+    let (media_type, text) = if asked.problem_json {
+        let title = status.canonical_reason().unwrap_or("Refused");
+        let problem = json!({ "title": title, "status": status.as_u16(), "detail": sentence });
+        ("application/problem+json", problem.to_string())
+    } else {
+        ("text/plain; charset=utf-8", format!("{sentence}\n"))
+    };
+    let mut answer = Response::new(AnswerBody::Contents(text.into()));
+    *answer.status_mut() = status;
+    let fields = answer.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let proxy_status = format!("staleguard; error={proxy_error}");
+    if let Ok(value) = HeaderValue::from_str(&proxy_status) {
+        fields.insert(PROXY_STATUS, value);
+    }
+    if let Some(version) = asked.xapi_version {
+        fields.insert(XAPI_VERSION, HeaderValue::from_static(version));
+    }
+    answer
+}
+
+/// The upstream's response, passed on as it comes.
+pub(super) fn relayed(mut response: Response<Streamed>) -> Answer {
+    strip_hop_by_hop(response.headers_mut(), true);
+    response.map(AnswerBody::Streamed)
+}
+
+/// The upstream's response to something on a guarded resource that is no current representation.
+///
+/// Its ETag, if it has one, is no document's tag.
+pub(super) fn without_tag(response: Response<Streamed>) -> Answer {
+    let mut answer = relayed(response);
+    answer.headers_mut().remove(ETAG);
+    answer
+}
+
+/// The upstream's complete response to a write.
+pub(super) fn written(mut response: Response<Contents>) -> Answer {
+    let has_trailers = response.body().has_trailers();
+    strip_hop_by_hop(response.headers_mut(), has_trailers);
+    response.map(AnswerBody::Contents)
+}
+
+/// A current representation with our entity-tag on it.
+pub(super) fn stamped(head: http::response::Parts, contents: Contents, tag: &EntityTag) -> Answer {
+    let mut answer = Response::from_parts(head, AnswerBody::Contents(contents));
+    let fields = answer.headers_mut();
+    strip_hop_by_hop(fields, true);
+    // The contents are identity-coded and whole, so hyper says how long they are.
+    without_framing(fields);
+    fields.insert(ETAG, tag.to_field());
+    revalidated(fields);
+    answer
+}
+
+/// 304 in place of a representation that the client has (RFC 9110 §15.4.5).
+pub(super) fn not_modified(mut head: http::response::Parts, tag: &EntityTag) -> Answer {
+    head.status = StatusCode::NOT_MODIFIED;
+    let mut answer = stamped(head, Contents::default(), tag);
+    let content: Vec<HeaderName> = [CONTENT_TYPE, CONTENT_RANGE, TRAILER].into();
+    for name in content {
+        answer.headers_mut().remove(name);
+    }
+    answer
+}
+
+/// Without a word from the upstream, a validator would let caches answer by guesswork (RFC 9111 §4.2.2), and hops
+/// that compress would change the tag.
+fn revalidated(fields: &mut HeaderMap) {
+    fields.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache, no-transform"));
+}
+
+fn without_framing(fields: &mut HeaderMap) {
+    for name in [CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING] {
+        fields.remove(name);
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Interrupted;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
+        match self.get_mut() {
+            Self::Contents(contents) => Pin::new(contents)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {}))),
+            Self::Streamed(streamed) => Pin::new(streamed).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Contents(contents) => contents.is_end_stream(),
+            Self::Streamed(streamed) => streamed.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Contents(contents) => contents.size_hint(),
+            Self::Streamed(streamed) => streamed.size_hint(),
+        }
+    }
+}

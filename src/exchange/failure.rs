@@ -1,0 +1,138 @@
+//! The world went wrong, or the request did: why an exchange ends without the upstream's answer.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::memory::holds::Denied;
+use crate::upstream;
+
+/// Why an exchange ends with an answer made here, other than by a verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The target, a field or the framing can be read in more than one way.
+    Ambiguous(String),
+    /// The request's body did not arrive whole.
+    BodyBroken,
+    /// The request's body stalled.
+    BodyStalled,
+    /// The document is larger than is written through here, in bytes.
+    BodyTooLarge(u64),
+    /// The hold was not given.
+    Denied(Denied),
+    /// A defect of ours: the exchange panicked.
+    Internal,
+    /// The message itself is malformed: its connection ends with the answer.
+    Malformed(&'static str),
+    /// The write was sent, and what became of it is not known.
+    OutcomeUnknown(upstream::failure::Failure),
+    /// The request asks for another protocol or a tunnel.
+    Unsupported(&'static str),
+    /// The upstream gave no usable answer, and nothing of a write was sent.
+    Upstream(upstream::failure::Failure),
+}
+
+impl Failure {
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Ambiguous(_) | Self::BodyBroken | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Denied(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::OutcomeUnknown(failure) | Self::Upstream(failure) => failure.status(),
+            Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
+        }
+    }
+
+    /// The proxy error type of the answer (RFC 9209 §2.3).
+    pub fn proxy_error(&self) -> &'static str {
+        match self {
+            Self::Ambiguous(_)
+            | Self::BodyBroken
+            | Self::BodyStalled
+            | Self::BodyTooLarge(_)
+            | Self::Malformed(_) => "http_request_error",
+            Self::Denied(_) => "connection_limit_reached",
+            Self::Internal => "proxy_internal_error",
+            Self::OutcomeUnknown(failure) | Self::Upstream(failure) => failure.proxy_error(),
+            Self::Unsupported(_) => "http_request_denied",
+        }
+    }
+
+    /// The failure in a few words, for logs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ambiguous(_) => "ambiguous",
+            Self::BodyBroken => "body-broken",
+            Self::BodyStalled => "body-stalled",
+            Self::BodyTooLarge(_) => "body-too-large",
+            Self::Denied(Denied::QueueFull) => "queue-full",
+            Self::Denied(Denied::TimedOut) => "hold-wait",
+            Self::Denied(Denied::Unsettled(_)) => "unsettled",
+            Self::Internal => "internal",
+            Self::Malformed(_) => "malformed",
+            Self::OutcomeUnknown(_) => "outcome-unknown",
+            Self::Unsupported(_) => "unsupported",
+            Self::Upstream(failure) => failure.proxy_error(),
+        }
+    }
+
+    /// What happened and what to do next, for the client.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Ambiguous(what) => what.clone(),
+            Self::BodyBroken => "The request's body did not arrive whole. Nothing was written.".into(),
+            Self::BodyStalled => "The request's body stalled. Nothing was written; send it again.".into(),
+            Self::BodyTooLarge(max) => {
+                format!("The document is larger than the {max} bytes that may be written here. Nothing was written.")
+            }
+            Self::Denied(Denied::QueueFull) => {
+                "Too many writes are waiting for this resource. Nothing was written; try again later.".into()
+            }
+            Self::Denied(Denied::TimedOut) => {
+                "Other writes to this resource did not finish in time. Nothing was written; try again later.".into()
+            }
+            Self::Denied(Denied::Unsettled(_)) => {
+                "An earlier write to this resource was sent and its outcome is not known yet. Nothing was written; \
+                 try again later."
+                    .into()
+            }
+            Self::Internal => "The proxy failed. If this was a write, read the resource before trying again.".into(),
+            Self::Malformed(what) => (*what).into(),
+            Self::OutcomeUnknown(failure) => format!(
+                "{} The write was sent, and whether it was applied is not known: read the resource before trying \
+                 again.",
+                failure.sentence()
+            ),
+            Self::Unsupported(what) => (*what).into(),
+            Self::Upstream(failure) => format!("{} Nothing was written.", failure.sentence()),
+        }
+    }
+
+    /// After how long trying again makes sense.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Denied(Denied::Unsettled(left)) => Some(*left),
+            Self::Denied(_) | Self::Upstream(upstream::failure::Failure::ConnectionLimit) => {
+                Some(Duration::from_secs(1))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the connection ends with the answer, because what follows on it cannot be trusted.
+    pub fn ends_connection(&self) -> bool {
+        match self {
+            Self::BodyBroken
+            | Self::BodyStalled
+            | Self::BodyTooLarge(_)
+            | Self::Internal
+            | Self::Malformed(_)
+            | Self::Ambiguous(_)
+            | Self::Unsupported(_) => true,
+            Self::Denied(_) | Self::OutcomeUnknown(_) | Self::Upstream(_) => false,
+        }
+    }
+}

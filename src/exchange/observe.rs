@@ -1,0 +1,141 @@
+//! Observe: the verdict is reached and logged, and nothing is refused or altered.
+//!
+//! A write still waits for its turn where that is possible, so that the verdict is that of an enforcing proxy.
+//! Whatever goes wrong on the way to a verdict, the request goes on as it came.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::request::Parts;
+use http::{Method, StatusCode};
+
+use super::Exchange;
+use super::answer::{self, Answer};
+use super::failure::Failure;
+use super::outcome::Outcome;
+use crate::body::contents::Contents;
+use crate::body::paced::{Collected, Interrupted, Paced};
+use crate::guard::evaluate::evaluate;
+use crate::guard::plan::{Plan, plan};
+use crate::guard::settle::{Settlement, settle};
+use crate::guard::verdict::{Clearance, Verdict};
+use crate::memory::holds::Hold;
+use crate::rule::Rule;
+use crate::rule::identity::{identify, overridden_in_form};
+use crate::semantics::preconditions::Preconditions;
+use crate::upstream::forward::Forwarded;
+use crate::upstream::onward;
+use crate::upstream::probe::Probed;
+use crate::upstream::send::Outgoing;
+
+impl Exchange {
+    /// Passes a request on as it came, and notes what it would have got.
+    pub(super) async fn observe(
+        self: &Arc<Self>,
+        rule: &Arc<Rule>,
+        spelling: Option<String>,
+        mut head: Parts,
+        body: Paced,
+        outcome: &mut Outcome,
+    ) -> Result<Answer, Failure> {
+        onward::relay(&mut head, outcome.client.ip(), self.pool.authority());
+        let is_write = !matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+        if spelling.is_some() {
+            outcome.verdict = Some("ambiguous");
+        }
+        if !is_write || spelling.is_some() {
+            return self.relay(head, body).await;
+        }
+        let contents = match body.collect(rule.document_max).await {
+            Ok(Collected::Whole(contents)) => contents,
+            Ok(Collected::TooLarge(body)) => {
+                outcome.verdict = Some("body-too-large");
+                return self.relay(head, body).await;
+            }
+            Err(Interrupted::Stalled) => return Err(Failure::BodyStalled),
+            Err(Interrupted::Broken(_)) => return Err(Failure::BodyBroken),
+        };
+        match self.foresee(rule, &head, &contents, outcome).await {
+            Some((hold, clearance)) => self.forward_observed(rule, head, contents, hold, clearance).await,
+            // Without a hold it is a request like any other.
+            None => self.relay(head, Outgoing::from(contents)).await,
+        }
+    }
+
+    /// Reaches the verdict that an enforcing proxy would have reached, as far as that is possible.
+    async fn foresee(
+        self: &Arc<Self>,
+        rule: &Arc<Rule>,
+        head: &Parts,
+        contents: &Contents,
+        outcome: &mut Outcome,
+    ) -> Option<(Hold, Clearance)> {
+        let identity = identify(rule, head).ok().filter(|_| !overridden_in_form(head, &contents.to_bytes()));
+        let Some(identity) = identity else {
+            outcome.verdict = Some("unidentified");
+            return None;
+        };
+        let waits = Instant::now();
+        let hold = self.holds.take(identity.scope).await;
+        outcome.hold = Some(waits.elapsed());
+        let hold = match hold {
+            Ok(hold) => hold,
+            Err(denied) => {
+                outcome.verdict = Some(Failure::Denied(denied).as_str());
+                return None;
+            }
+        };
+        let policy = rule.policy(&head.method, &head.headers);
+        let stated = Preconditions::from_fields(&head.headers, rule.matching);
+        let verdict = match plan(&policy, &stated) {
+            Plan::Decided(verdict) => Some(verdict),
+            Plan::Learn => {
+                let asks = Instant::now();
+                let probed = self.pool.probe(head, &super::reading(rule)).await;
+                outcome.probe = Some(asks.elapsed());
+                match probed {
+                    Ok(Probed::Found(found, lease)) => {
+                        lease.into_iter().for_each(crate::upstream::pool::Lease::give_back);
+                        Some(evaluate(&policy, &stated, &found))
+                    }
+                    Ok(Probed::HandBack(_)) | Err(_) => None,
+                }
+            }
+        };
+        outcome.verdict = Some(verdict.as_ref().map_or("unknown", Verdict::as_str));
+        Some((hold, Clearance::observed()))
+    }
+
+    /// Forwards a write as it came, under its hold, and gives the upstream's answer as it came.
+    async fn forward_observed(
+        self: &Arc<Self>,
+        rule: &Arc<Rule>,
+        head: Parts,
+        contents: Contents,
+        hold: Hold,
+        clearance: Clearance,
+    ) -> Result<Answer, Failure> {
+        let lease = self.pool.lend_for_write(None).await.map_err(Failure::Upstream)?;
+        let (this, max) = (Arc::clone(self), rule.document_max);
+        self.detached(|client_left| async move {
+            let wanted = || !client_left.is_cancelled();
+            match this.pool.forward(hold, &clearance, head, contents, lease, max, wanted).await {
+                Forwarded::Answered(in_flight, response) => {
+                    release(in_flight, response.status(), &this.settings.unknown_outcome);
+                    Ok(answer::written(response))
+                }
+                Forwarded::Unsent(_, failure) => Err(Failure::Upstream(failure)),
+                Forwarded::Lost(_, failure) => Err(Failure::OutcomeUnknown(failure)),
+            }
+        })
+        .await
+    }
+}
+
+/// Gives the hold back if the outcome is known; dropping it otherwise leaves the scope unsettled.
+fn release(in_flight: crate::memory::holds::InFlight, status: StatusCode, unknown_outcome: &[StatusCode]) {
+    match settle(status, unknown_outcome) {
+        Settlement::Known => drop(in_flight.settle()),
+        Settlement::Unknown => drop(in_flight),
+    }
+}

@@ -1,0 +1,55 @@
+//! What an exchange came to: the record that is logged and counted once it is over.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Method, StatusCode};
+
+use crate::guard::policy::Mode;
+
+/// What an exchange came to. It holds no query, no credentials and nothing of a body.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// When the request's head had arrived.
+    pub began: Instant,
+    /// Who sent it.
+    pub client: SocketAddr,
+    /// Its method.
+    pub method: Method,
+    /// The path of its target, without the query.
+    pub path: String,
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// The resource whose rule applied; none for what is relayed untouched.
+    pub resource: Option<Arc<str>>,
+    /// The mode of that rule.
+    pub mode: Option<Mode>,
+    /// The verdict on a write, where one was reached.
+    pub verdict: Option<&'static str>,
+    /// Why the answer was made here, where it was and no verdict asked for it.
+    pub failure: Option<&'static str>,
+    /// How long the write waited for its hold.
+    pub hold: Option<Duration>,
+    /// How long the probe took.
+    pub probe: Option<Duration>,
+}
+
+impl Outcome {
+    /// The outcome of a request that has only just begun.
+    pub fn new(client: SocketAddr, method: Method, path: String) -> Self {
+        Self {
+            began: Instant::now(),
+            client,
+            method,
+            path,
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            resource: None,
+            mode: None,
+            verdict: None,
+            failure: None,
+            hold: None,
+            probe: None,
+        }
+    }
+}

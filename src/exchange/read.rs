@@ -1,0 +1,114 @@
+//! A guarded read: forward → learn → evaluate → answer. It takes no hold and waits for none.
+
+use http::header::{CONTENT_TYPE, ETAG};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+
+use super::Exchange;
+use super::answer::{self, Answer, AnswerBody, Asked};
+use super::failure::Failure;
+use crate::body::contents::Contents;
+use crate::body::paced::{Collected, Interrupted, Paced};
+use crate::guard::evaluate::{ReadVerdict, evaluate_read};
+use crate::guard::verdict::{Reason, Refusal};
+use crate::rule::Rule;
+use crate::semantics::entity_tag::EntityTag;
+use crate::semantics::preconditions::Preconditions;
+use crate::semantics::representation::{Current, Representation};
+use crate::upstream::failure;
+use crate::upstream::intake::take_in;
+use crate::upstream::onward;
+use crate::upstream::pool::{Lease, Purpose};
+use crate::upstream::send::Outgoing;
+use crate::upstream::streamed::Streamed;
+
+impl Exchange {
+    /// Reads a guarded resource: the whole representation is asked for, and gets our entity-tag.
+    pub(super) async fn read(&self, rule: &Rule, mut head: Parts, asked: &Asked) -> Result<Answer, Failure> {
+        let stated = Preconditions::from_fields(&head.headers, rule.matching);
+        let wants_body = head.method != Method::HEAD;
+        // forward
+        onward::read(&mut head);
+        let request = Request::from_parts(head, Outgoing::Contents(Contents::default()));
+        let (response, lease) =
+            self.pool.fetch(request, Purpose::Repeatable).await.map_err(Failure::Upstream)?;
+        let (head, body) = response.into_parts();
+        let body = Paced::new(body, self.settings.answer_timeout);
+        if head.status != StatusCode::OK || is_event_stream(&head) {
+            return Ok(without_body_for_head(answer::without_tag(joined(head, body, lease)), wants_body));
+        }
+        // learn
+        let contents = match body.collect(rule.document_max).await.map_err(broken)? {
+            Collected::Whole(contents) => contents,
+            Collected::TooLarge(body) => return Ok(too_large(head, body, lease, wants_body)),
+        };
+        lease.give_back();
+        let Some((contents, found)) = take_in(&head.headers, &contents, &super::reading(rule)) else {
+            return Ok(untouched(head, contents));
+        };
+        let Representation::Current(current) = &found else {
+            return Ok(untouched(head, contents));
+        };
+        // evaluate, answer
+        Ok(match evaluate_read(&stated, &found, rule.matching) {
+            ReadVerdict::Send => {
+                without_body_for_head(answer::stamped(head, contents, &current.tag), wants_body)
+            }
+            ReadVerdict::NotModified => answer::not_modified(head, &current.tag),
+            ReadVerdict::Failed => answer::refused(&failed(current), asked),
+        })
+    }
+}
+
+fn joined(head: http::response::Parts, body: Paced, lease: Lease) -> Response<Streamed> {
+    Response::from_parts(head, Streamed::new(body, lease))
+}
+
+/// A document over the bound: streamed, with the upstream's own tag if that is a strong one.
+fn too_large(head: http::response::Parts, body: Paced, lease: Lease, wants_body: bool) -> Answer {
+    let own = EntityTag::strong_from_fields(&head.headers);
+    let mut answer = answer::without_tag(joined(head, body, lease));
+    if let Some(tag) = own {
+        answer.headers_mut().insert(ETAG, tag.to_field());
+    }
+    without_body_for_head(answer, wants_body)
+}
+
+/// A 200 that is no current representation, or one whose coding cannot be undone: as it came, without a tag.
+fn untouched(head: http::response::Parts, contents: Contents) -> Answer {
+    let mut answer = answer::written(Response::from_parts(head, contents));
+    answer.headers_mut().remove(ETAG);
+    answer
+}
+
+/// The upstream was asked with GET, so that a HEAD must not wait for a body that nobody reads.
+fn without_body_for_head(answer: Answer, wants_body: bool) -> Answer {
+    if wants_body {
+        return answer;
+    }
+    let (mut head, body) = answer.into_parts();
+    if let Some(length) = http_body::Body::size_hint(&body).exact() {
+        head.headers.insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    Response::from_parts(head, AnswerBody::Contents(Contents::default()))
+}
+
+fn is_event_stream(head: &http::response::Parts) -> bool {
+    // An event stream has no end, so there is nothing to wait for.
+    head.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}
+
+fn failed(current: &Current) -> Refusal {
+    Refusal {
+        status: StatusCode::PRECONDITION_FAILED,
+        reason: Reason::IfMatchFailed,
+        current: Some(current.tag.clone()),
+    }
+}
+
+fn broken(interrupted: Interrupted) -> Failure {
+    Failure::Upstream(match interrupted {
+        Interrupted::Stalled => failure::Failure::ResponseTimeout,
+        Interrupted::Broken(_) => failure::Failure::ResponseIncomplete,
+    })
+}

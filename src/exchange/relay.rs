@@ -1,0 +1,28 @@
+//! Relay: what no rule selects passes through untouched, streamed in both directions.
+
+use http::request::Parts;
+use http::{Method, Request};
+
+use super::Exchange;
+use super::answer::{self, Answer};
+use super::failure::Failure;
+use crate::body::paced::Paced;
+use crate::upstream::pool::Purpose;
+use crate::upstream::send::Outgoing;
+use crate::upstream::streamed::Streamed;
+
+impl Exchange {
+    /// Passes a request on, and the answer back, as they come. The head is already fit for the next hop.
+    pub(super) async fn relay(&self, head: Parts, body: impl Into<Outgoing>) -> Result<Answer, Failure> {
+        let purpose = purpose(&head.method);
+        let request = Request::from_parts(head, body.into());
+        let (response, lease) = self.pool.fetch(request, purpose).await.map_err(Failure::Upstream)?;
+        let pause = self.settings.answer_timeout;
+        Ok(answer::relayed(response.map(|body| Streamed::new(Paced::new(body, pause), lease))))
+    }
+}
+
+/// Safe methods may be sent again when a kept-alive connection turns out to be closed (RFC 9110 §9.2.2).
+fn purpose(method: &Method) -> Purpose {
+    if method.is_safe() { Purpose::Repeatable } else { Purpose::Once }
+}

@@ -1,0 +1,131 @@
+//! Serving one request: *accept* its head, *select* its rule, and see it through.
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use http::header::{HOST, HeaderValue, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Version};
+use hyper::body::Incoming;
+
+use super::Exchange;
+use super::answer::{self, Answer, Asked};
+use super::failure::Failure;
+use super::outcome::Outcome;
+use crate::body::paced::Paced;
+use crate::guard::policy::Mode;
+use crate::rule::Rule;
+use crate::rule::identity::{Unidentified, identify};
+use crate::rule::select::Selection;
+use crate::upstream::onward;
+
+impl Exchange {
+    /// Serves one request. There is always an answer, and a record of what the exchange came to.
+    pub async fn serve(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        client: SocketAddr,
+    ) -> (Answer, Outcome) {
+        let (head, body) = request.into_parts();
+        let mut outcome = Outcome::new(client, head.method.clone(), head.uri.path().to_owned());
+        let mut asked = Asked::of(&head.headers, None);
+        let served =
+            AssertUnwindSafe(self.see_through(head, body, &mut asked, &mut outcome)).catch_unwind().await;
+        let answer = served.unwrap_or(Err(Failure::Internal)).unwrap_or_else(|failure| {
+            outcome.failure = Some(failure.as_str());
+            answer::failed(&failure, &asked)
+        });
+        outcome.status = answer.status();
+        (answer, outcome)
+    }
+
+    /// The inner half of [`Exchange::serve`], which is free to leave with `?`.
+    async fn see_through(
+        self: &Arc<Self>,
+        mut head: Parts,
+        body: Incoming,
+        asked: &mut Asked,
+        outcome: &mut Outcome,
+    ) -> Result<Answer, Failure> {
+        // accept
+        well_formed(&head)?;
+        let body = Paced::new(body, self.settings.body_timeout);
+
+        // select
+        let rules = Arc::clone(&self.rules);
+        let (rule, spelling) = match rules.select(&head) {
+            Selection::Relay => {
+                onward::relay(&mut head, client_of(outcome), self.pool.authority());
+                return self.relay(head, body).await;
+            }
+            Selection::Guarded(rule) => (rule, None),
+            Selection::Ambiguous(rule, what) => (rule, Some(what)),
+        };
+        outcome.resource = Some(Arc::clone(&rule.name));
+        outcome.mode = Some(rule.mode);
+        *asked = Asked::of(&head.headers, Some(rule));
+        if rule.mode == Mode::Observe {
+            return self.observe(rule, spelling, head, body, outcome).await;
+        }
+        if let Some(what) = spelling {
+            return Err(Failure::Ambiguous(what));
+        }
+
+        match head.method {
+            Method::GET | Method::HEAD => {
+                named_at_most_once(rule, &head)?;
+                onward::relay(&mut head, client_of(outcome), self.pool.authority());
+                if http_body::Body::is_end_stream(&body) {
+                    self.read(rule, head, asked).await
+                } else {
+                    // What the representation depends on is in the body, so its tag would say too little.
+                    self.relay(head, body).await
+                }
+            }
+            Method::OPTIONS | Method::TRACE => {
+                onward::relay(&mut head, client_of(outcome), self.pool.authority());
+                self.relay(head, body).await
+            }
+            _ => self.write(rule, head, body, asked, outcome).await,
+        }
+    }
+}
+
+fn client_of(outcome: &Outcome) -> std::net::IpAddr {
+    outcome.client.ip()
+}
+
+/// Refuses heads that the next server may read differently, and protocols that are not spoken here.
+fn well_formed(head: &Parts) -> Result<(), Failure> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return Err(Failure::Malformed("The request has more than one Host.")),
+        (None, None) if head.version >= Version::HTTP_11 => {
+            return Err(Failure::Malformed("The request has no Host."));
+        }
+        _ => {}
+    }
+    if head.method == Method::CONNECT {
+        return Err(Failure::Unsupported("Tunnels are not opened here."));
+    }
+    match upgrade(&head.headers) {
+        // A server declines h2c by answering in HTTP/1.1 (RFC 9110 §7.8); some clients offer it with every request.
+        None => Ok(()),
+        Some(protocol) if protocol.as_bytes().eq_ignore_ascii_case(b"h2c") => Ok(()),
+        Some(_) => Err(Failure::Unsupported("Upgrades to another protocol are not supported here.")),
+    }
+}
+
+fn upgrade(fields: &HeaderMap) -> Option<&HeaderValue> {
+    fields.get(UPGRADE)
+}
+
+/// A read needs no identity; but what could name two documents is refused for reads as well.
+fn named_at_most_once(rule: &Rule, head: &Parts) -> Result<(), Failure> {
+    match identify(rule, head) {
+        Err(Unidentified::Ambiguous(what)) => Err(Failure::Ambiguous(what)),
+        Ok(_) | Err(Unidentified::Unnamed(_)) => Ok(()),
+    }
+}

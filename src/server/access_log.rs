@@ -1,0 +1,104 @@
+//! The access log: one line per exchange, written in batches by a thread of its own.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+
+use crate::exchange::outcome::Outcome;
+use crate::guard::policy::Mode;
+
+/// Where exchanges are logged. Clones write to the same place.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    lines: Option<NonBlocking>,
+    form: Form,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Json,
+    Text,
+}
+
+impl AccessLog {
+    /// Logs on standard output: text for a terminal, otherwise a JSON object a line.
+    ///
+    /// What is not yet written when the guard is dropped is written then. Lines that the reader of standard
+    /// output does not take in time are dropped rather than kept without bound.
+    pub fn on_stdout() -> (Self, WorkerGuard) {
+        let form = if io::stdout().is_terminal() { Form::Text } else { Form::Json };
+        let writer = BufWriter::with_capacity(64 * 1024, io::stdout());
+        let (lines, guard) = NonBlockingBuilder::default().buffered_lines_limit(64 * 1024).finish(writer);
+        (Self { lines: Some(lines), form }, guard)
+    }
+
+    /// Logs nothing.
+    pub fn off() -> Self {
+        Self { lines: None, form: Form::Json }
+    }
+
+    /// Logs one exchange and how many bytes of body its client was sent.
+    pub(super) fn write(&self, outcome: &Outcome, sent: u64) {
+        let Some(lines) = &self.lines else { return };
+        let mut line = match self.form {
+            Form::Json => json_line(outcome, sent),
+            Form::Text => text_line(outcome, sent),
+        };
+        line.push('\n');
+        // The writer hands the line to its thread; what can fail there cannot be told here.
+        let _ = lines.clone().write_all(line.as_bytes());
+    }
+}
+
+fn json_line(outcome: &Outcome, sent: u64) -> String {
+    let mut line = Map::new();
+    line.insert("time".into(), json!(now().to_string()));
+    line.insert("client".into(), json!(outcome.client.to_string()));
+    line.insert("method".into(), json!(outcome.method.as_str()));
+    line.insert("path".into(), json!(outcome.path));
+    line.insert("status".into(), json!(outcome.status.as_u16()));
+    line.insert("bytes".into(), json!(sent));
+    line.insert("duration_ms".into(), milliseconds(outcome.began.elapsed()));
+    let mut known = |name: &str, value: Option<Value>| value.map(|value| line.insert(name.into(), value));
+    known("resource", outcome.resource.as_deref().map(Value::from));
+    known("mode", outcome.mode.map(|mode| mode_name(mode).into()));
+    known("verdict", outcome.verdict.map(Value::from));
+    known("failure", outcome.failure.map(Value::from));
+    known("hold_ms", outcome.hold.map(milliseconds));
+    known("probe_ms", outcome.probe.map(milliseconds));
+    Value::Object(line).to_string()
+}
+
+fn text_line(outcome: &Outcome, sent: u64) -> String {
+    let why = outcome.verdict.or(outcome.failure).unwrap_or("relay");
+    let duration = outcome.began.elapsed();
+    format!(
+        "{} {} {} {} {sent}B {:.1}ms {} {why}",
+        now(),
+        outcome.method,
+        outcome.path,
+        outcome.status.as_u16(),
+        duration.as_secs_f64() * 1000.0,
+        outcome.resource.as_deref().unwrap_or("-"),
+    )
+}
+
+fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Observe => "observe",
+    }
+}
+
+/// Milliseconds with three decimals.
+fn milliseconds(duration: Duration) -> Value {
+    let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+    json!(f64::from(micros) / 1000.0)
+}
+
+#[expect(clippy::disallowed_types, reason = "the access log tells the time of day")]
+fn now() -> humantime::Rfc3339Timestamp {
+    humantime::format_rfc3339_millis(std::time::SystemTime::now())
+}

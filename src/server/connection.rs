@@ -1,0 +1,104 @@
+//! One client connection: its requests, one after the other.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+
+use super::Settings;
+use super::access_log::AccessLog;
+use crate::body::paced::Interrupted;
+use crate::drain::Drain;
+use crate::exchange::Exchange;
+use crate::exchange::answer::AnswerBody;
+use crate::exchange::outcome::Outcome;
+
+/// Serves a connection until it ends, or until draining begins and its exchange is over.
+pub(super) fn serve(
+    stream: TcpStream,
+    client: SocketAddr,
+    settings: &Settings,
+    exchange: Arc<Exchange>,
+    log: AccessLog,
+    drain: Drain,
+) -> impl Future<Output = ()> + use<> {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .max_buf_size(settings.header_max)
+        .preserve_header_case(true);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (exchange, log) = (Arc::clone(&exchange), log.clone());
+        async move {
+            let (answer, outcome) = exchange.serve(request, client).await;
+            Ok::<_, Infallible>(logged(answer, outcome, log))
+        }
+    });
+    async move {
+        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = drain.begun() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a client connection ended with an error");
+        }
+    }
+}
+
+fn logged(answer: Response<AnswerBody>, outcome: Outcome, log: AccessLog) -> Response<Logged> {
+    answer.map(|body| Logged { body, sent: 0, record: Some((outcome, log)) })
+}
+
+/// The body of an answer; when it is over, or dropped because the client has left, the exchange is logged.
+struct Logged {
+    body: AnswerBody,
+    sent: u64,
+    record: Option<(Outcome, AccessLog)>,
+}
+
+impl Drop for Logged {
+    fn drop(&mut self) {
+        if let Some((outcome, log)) = self.record.take() {
+            log.write(&outcome, self.sent);
+        }
+    }
+}
+
+impl Body for Logged {
+    type Data = Bytes;
+    type Error = Interrupted;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.sent += frame.data_ref().map_or(0, |piece| piece.len() as u64);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,96 @@
+//! Connections to the upstream.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::failure::Failure;
+use super::send::Outgoing;
+
+/// A connection on which requests can be sent, one after the other.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) sender: SendRequest<Outgoing>,
+    /// The task that moves its bytes; ending it drops the socket.
+    pub(super) task: AbortHandle,
+}
+
+/// Connects to the upstream.
+pub(super) async fn connect(authority: &str, time: Duration) -> Result<Connection, Failure> {
+    let stream = match timeout(time, dial(authority)).await {
+        Ok(dialled) => dialled?,
+        Err(_) => return Err(Failure::ConnectionTimeout),
+    };
+    // From the start, so that even a killed process resets what it had begun.
+    let prepared = stream.set_zero_linger().and_then(|()| stream.set_nodelay(true));
+    prepared.map_err(|_| Failure::ConnectionTerminated)?;
+    let (sender, connection) = http1::Builder::new()
+        .preserve_header_case(true)
+        .handshake(TokioIo::new(Resetting(stream)))
+        .await
+        .map_err(|_| Failure::ConnectionTerminated)?;
+    let task = tokio::spawn(async move {
+        // Whoever waits for an answer is told of an error by hyper; an idle connection has nobody to tell.
+        let _ = connection.await;
+    });
+    Ok(Connection { sender, task: task.abort_handle() })
+}
+
+/// Tries the addresses of the upstream in the resolver's order.
+async fn dial(authority: &str) -> Result<TcpStream, Failure> {
+    let addresses: Vec<_> = lookup_host(authority).await.map_err(|_| Failure::DnsError)?.collect();
+    TcpStream::connect(&addresses[..]).await.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => Failure::ConnectionTimeout,
+        _ => Failure::ConnectionRefused,
+    })
+}
+
+/// A socket that ends with a reset, never with an orderly close.
+///
+/// Some servers take the half of a body that an orderly close leaves behind for the whole. The socket has linger
+/// zero, so that closing it resets; and the close of the sending half alone, which would be orderly, is left out.
+struct Resetting(TcpStream);
+
+impl AsyncRead for Resetting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Resetting {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,88 @@
+//! What can go wrong with the upstream, in RFC 9209's words.
+
+use http::StatusCode;
+
+/// Why the upstream gave no usable answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It refuses connections: it is not running, or not at this address.
+    ConnectionRefused,
+    /// It did not accept a connection in time.
+    ConnectionTimeout,
+    /// Its name cannot be resolved.
+    DnsError,
+    /// As many exchanges are under way with it as are allowed.
+    ConnectionLimit,
+    /// It closed or reset the connection before its answer was complete.
+    ConnectionTerminated,
+    /// It was silent for too long.
+    ResponseTimeout,
+    /// What it sent is not HTTP.
+    ProtocolError,
+    /// Its answer broke off.
+    ResponseIncomplete,
+    /// Its answer is larger than can be held.
+    ResponseTooLarge,
+    /// Its contents are compressed in a way that cannot be undone here.
+    ContentCoding,
+    /// It answered the question what it holds with something that says neither.
+    UnusableProbe(StatusCode),
+}
+
+impl Failure {
+    /// The proxy error type (RFC 9209 §2.3).
+    pub fn proxy_error(self) -> &'static str {
+        match self {
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectionTimeout => "connection_timeout",
+            Self::DnsError => "dns_error",
+            Self::ConnectionLimit => "connection_limit_reached",
+            Self::ConnectionTerminated => "connection_terminated",
+            Self::ResponseTimeout => "http_response_timeout",
+            Self::ProtocolError | Self::UnusableProbe(_) => "http_protocol_error",
+            Self::ResponseIncomplete => "http_response_incomplete",
+            Self::ResponseTooLarge => "http_response_body_size",
+            Self::ContentCoding => "http_response_content_coding",
+        }
+    }
+
+    /// The status that tells a client of it.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::ConnectionTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::ConnectionLimit => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectionRefused
+            | Self::DnsError
+            | Self::ConnectionTerminated
+            | Self::ProtocolError
+            | Self::ResponseIncomplete
+            | Self::ResponseTooLarge
+            | Self::ContentCoding
+            | Self::UnusableProbe(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// What happened, in a sentence for the client.
+    pub fn sentence(self) -> String {
+        match self {
+            Self::ConnectionRefused => "The upstream refused the connection.".into(),
+            Self::ConnectionTimeout => "The upstream did not accept a connection in time.".into(),
+            Self::DnsError => "The upstream's name could not be resolved.".into(),
+            Self::ConnectionLimit => "Too many exchanges are under way with the upstream.".into(),
+            Self::ConnectionTerminated => "The upstream ended the connection before it had answered.".into(),
+            Self::ResponseTimeout => "The upstream did not answer in time.".into(),
+            Self::ProtocolError => "The upstream's answer is not well-formed HTTP.".into(),
+            Self::ResponseIncomplete => "The upstream's answer broke off.".into(),
+            Self::ResponseTooLarge => "The upstream's answer is too large to be held.".into(),
+            Self::ContentCoding => {
+                "The upstream compressed its answer, although asked not to, in a way that cannot be undone here."
+                    .into()
+            }
+            Self::UnusableProbe(status) => format!(
+                "Asked for the current state of the resource, the upstream answered {}, which tells neither \
+                 what it holds nor that it holds nothing.",
+                status.as_u16()
+            ),
+        }
+    }
+}

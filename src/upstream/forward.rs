@@ -1,0 +1,96 @@
+//! *Forward*: sending a guarded write, which asks for the evidence that it may go.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Request, Response};
+
+use super::failure::Failure;
+use super::onward;
+use super::pool::{Lease, Pool, Purpose};
+use super::probe::interrupted;
+use super::send::{Outgoing, Unanswered};
+use crate::body::contents::Contents;
+use crate::body::paced::{Collected, Paced};
+use crate::guard::verdict::Clearance;
+use crate::memory::holds::{Hold, InFlight};
+
+/// What became of a write.
+pub enum Forwarded {
+    /// The upstream answered, and its answer is complete.
+    Answered(InFlight, Response<Contents>),
+    /// Not one byte was sent: nothing has changed, and the hold is still just a hold.
+    Unsent(Hold, Failure),
+    /// It was sent, or a part of it, and no complete answer came: it may or may not be applied.
+    Lost(InFlight, Failure),
+}
+
+impl Pool {
+    /// Finds the connection for a write: the one that has just answered its probe, a fresh one, or a new one.
+    pub async fn lend_for_write(self: &Arc<Self>, probed: Option<Lease>) -> Result<Lease, Failure> {
+        if let Some(mut lease) = probed
+            && lease.is_ready().await
+        {
+            return Ok(lease);
+        }
+        self.lend(Purpose::Once).await
+    }
+
+    /// Sends a write under its hold, and reads the whole answer.
+    ///
+    /// A write is sent a second time only when not one byte of it was sent the first time, and only as long as
+    /// `wanted` says that its client is still there. An answer of more than `answer_max` bytes counts as lost.
+    pub async fn forward(
+        self: &Arc<Self>,
+        hold: Hold,
+        clearance: &Clearance,
+        mut head: Parts,
+        contents: Contents,
+        lease: Lease,
+        answer_max: u64,
+        wanted: impl Fn() -> bool,
+    ) -> Forwarded {
+        onward::write(&mut head, clearance.onward());
+        onward::whole_body(&mut head.headers, contents.len(), contents.has_trailers());
+        let request = Request::from_parts(head, Outgoing::Contents(contents));
+        let in_flight = hold.begin();
+        let unanswered = match self.send_whole(lease, request, answer_max).await {
+            Ok(answer) => return Forwarded::Answered(in_flight, answer),
+            Err(unanswered) => unanswered,
+        };
+        let Some(request) = unanswered.unsent else { return Forwarded::Lost(in_flight, unanswered.failure) };
+        let hold = in_flight.settle();
+        if !wanted() {
+            return Forwarded::Unsent(hold, unanswered.failure);
+        }
+        let lease = match self.lend_new().await {
+            Ok(lease) => lease,
+            Err(failure) => return Forwarded::Unsent(hold, failure),
+        };
+        let in_flight = hold.begin();
+        match self.send_whole(lease, request, answer_max).await {
+            Ok(answer) => Forwarded::Answered(in_flight, answer),
+            Err(Unanswered { failure, unsent: Some(_) }) => Forwarded::Unsent(in_flight.settle(), failure),
+            Err(Unanswered { failure, unsent: None }) => Forwarded::Lost(in_flight, failure),
+        }
+    }
+
+    async fn send_whole(
+        self: &Arc<Self>,
+        mut lease: Lease,
+        request: Request<Outgoing>,
+        answer_max: u64,
+    ) -> Result<Response<Contents>, Unanswered> {
+        let time = self.settings.response_timeout;
+        let lost = |failure| Unanswered { failure, unsent: None };
+        let (head, body) = lease.send(request, time).await?.into_parts();
+        match Paced::new(body, time).collect(answer_max).await {
+            Ok(Collected::Whole(contents)) => {
+                lease.give_back();
+                Ok(Response::from_parts(head, contents))
+            }
+            Ok(Collected::TooLarge(_)) => Err(lost(Failure::ResponseTooLarge)),
+            Err(broken) => Err(lost(interrupted(broken))),
+        }
+    }
+}

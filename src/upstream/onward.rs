@@ -1,0 +1,129 @@
+//! What of a request's head goes on to the upstream, and in which form.
+
+use std::net::IpAddr;
+
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName,
+    HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TE, VIA,
+};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Uri, Version};
+
+use crate::guard::verdict::Onward;
+use crate::semantics::fields::{
+    PRECONDITIONS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, strip_hop_by_hop,
+};
+
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// Makes a received head fit for the next hop: hop-by-hop fields go, and the path it took is noted.
+///
+/// `upstream` stands in for a Host that an HTTP/1.0 client left out.
+pub fn relay(head: &mut Parts, client: IpAddr, upstream: &str) {
+    // Trailers are passed on, so the upstream may be asked for them if the client asked (RFC 9110 §6.5.1).
+    let wants_trailers = head.headers.get_all(TE).iter().any(accepts_trailers);
+    strip_hop_by_hop(&mut head.headers, true);
+    if wants_trailers {
+        head.headers.insert(TE, HeaderValue::from_static("trailers"));
+        head.headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    // The 100 that the client waits for comes from here, once its body is read.
+    head.headers.remove(EXPECT);
+    let via = if head.version == Version::HTTP_10 { "1.0 staleguard" } else { "1.1 staleguard" };
+    address(head, upstream);
+    forwarded(&mut head.headers, client);
+    head.headers.append(VIA, HeaderValue::from_static(via));
+}
+
+/// Makes the head of a guarded read: the whole representation is asked for, identity-coded.
+pub fn read(head: &mut Parts) {
+    head.method = Method::GET;
+    without_conditions(&mut head.headers);
+    head.headers.insert(ACCEPT_ENCODING, IDENTITY);
+}
+
+/// Makes the head of a probe from a write's: a GET of the same target with the writer's own credentials.
+pub fn probe(write: &Parts) -> Parts {
+    let mut head = write.clone();
+    read(&mut head);
+    let content: Vec<HeaderName> =
+        head.headers.keys().filter(|name| name.as_str().starts_with("content-")).cloned().collect();
+    for name in content {
+        head.headers.remove(name);
+    }
+    head.headers.remove(http::header::TRAILER);
+    head.headers.insert(CACHE_CONTROL, NO_CACHE);
+    head
+}
+
+/// Puts in place of the client's preconditions what the upstream is told instead.
+pub fn write(head: &mut Parts, onward: &Onward) {
+    let fields = &mut head.headers;
+    if *onward == Onward::AsStated {
+        return;
+    }
+    // RFC 9110 §13.1.4: whoever evaluates If-Match must ignore If-Unmodified-Since.
+    if fields.contains_key(IF_MATCH) {
+        fields.remove(IF_UNMODIFIED_SINCE);
+    }
+    fields.remove(IF_MATCH);
+    fields.remove(IF_NONE_MATCH);
+    match onward {
+        Onward::IfMatch(tag) => drop(fields.insert(IF_MATCH, tag.to_field())),
+        Onward::IfNoneMatchAny => drop(fields.insert(IF_NONE_MATCH, HeaderValue::from_static("*"))),
+        Onward::AsStated | Onward::Removed => {}
+    }
+}
+
+/// Says how long a body is that was read whole.
+pub fn whole_body(fields: &mut HeaderMap, length: u64, has_trailers: bool) {
+    if has_trailers {
+        fields.remove(CONTENT_LENGTH);
+    } else {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+fn without_conditions(fields: &mut HeaderMap) {
+    for name in PRECONDITIONS {
+        fields.remove(name);
+    }
+    fields.remove(RANGE);
+}
+
+/// Writes the target in origin-form; an absolute-form's authority replaces Host (RFC 9112 §3.2.2).
+fn address(head: &mut Parts, upstream: &str) {
+    if let Some(authority) = head.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        head.headers.insert(HOST, host);
+    }
+    if !head.headers.contains_key(HOST)
+        && let Ok(host) = HeaderValue::from_str(upstream)
+    {
+        head.headers.insert(HOST, host);
+    }
+    let target = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    head.uri = Uri::from(target);
+    head.version = Version::HTTP_11;
+}
+
+fn forwarded(fields: &mut HeaderMap, client: IpAddr) {
+    let so_far = fields.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let mut hops: Vec<&str> = so_far.collect();
+    let client = client.to_canonical().to_string();
+    hops.push(&client);
+    if let Ok(hops) = HeaderValue::from_str(&hops.join(", ")) {
+        fields.insert(X_FORWARDED_FOR, hops);
+    }
+    fields.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    if let Some(host) = fields.get(HOST).cloned() {
+        fields.entry(X_FORWARDED_HOST).or_insert(host);
+    }
+}
+
+fn accepts_trailers(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|codings| codings.split(',').any(|c| c.trim().eq_ignore_ascii_case("trailers")))
+}

@@ -1,0 +1,162 @@
+//! A core's own connections to the upstream: kept alive, and lent for one exchange at a time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::Settings;
+use super::connect::{Connection, connect};
+use super::failure::Failure;
+
+/// How long a connection may have been idle to be trusted with something that cannot be sent twice.
+///
+/// Servers close idle connections after as little as two seconds, and a request that crosses the close is lost.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The connections of one core.
+#[derive(Debug)]
+pub struct Pool {
+    pub(super) settings: Settings,
+    /// The one that was used last is lent first, so that the others can grow old.
+    idle: Mutex<Vec<Idle>>,
+    /// How many exchanges may be under way; shared by all cores.
+    exchanges: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+/// What a connection is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A request that may be sent again if the connection turns out to be closed.
+    Repeatable,
+    /// A request that must not be sent twice.
+    Once,
+}
+
+/// A connection that is lent for an exchange. Dropping it before the exchange is over resets the connection.
+#[derive(Debug)]
+pub struct Lease {
+    pub(super) connection: Option<Connection>,
+    /// Whether the connection has answered before: it may have been closed since.
+    pub(super) reused: bool,
+    pool: Arc<Pool>,
+    _exchange: OwnedSemaphorePermit,
+}
+
+impl Pool {
+    /// A pool without connections. `exchanges` bounds what is under way on all cores together.
+    pub fn new(settings: Settings, exchanges: Arc<Semaphore>) -> Arc<Self> {
+        Arc::new(Self { settings, idle: Mutex::default(), exchanges })
+    }
+
+    /// The upstream's host and port.
+    pub fn authority(&self) -> &str {
+        &self.settings.authority
+    }
+
+    /// Lends a connection: an idle one that suits the purpose, or a new one.
+    pub async fn lend(self: &Arc<Self>, purpose: Purpose) -> Result<Lease, Failure> {
+        let exchange = self.begin().await?;
+        let oldest = match purpose {
+            Purpose::Repeatable => self.settings.idle_timeout,
+            Purpose::Once => FRESH,
+        };
+        while let Some(mut connection) = self.take_idle(oldest) {
+            // It has answered and needs a moment at most to come back; a closed one says so at once.
+            let ready = timeout(self.settings.connect_timeout, connection.sender.ready()).await;
+            if matches!(ready, Ok(Ok(()))) {
+                return Ok(self.lease(connection, true, exchange));
+            }
+            connection.task.abort();
+        }
+        self.connect(exchange).await
+    }
+
+    /// Lends a connection that nothing has been sent on.
+    pub async fn lend_new(self: &Arc<Self>) -> Result<Lease, Failure> {
+        let exchange = self.begin().await?;
+        self.connect(exchange).await
+    }
+
+    async fn begin(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let begun = timeout(self.settings.connect_timeout, Arc::clone(&self.exchanges).acquire_owned()).await;
+        begun.ok().and_then(Result::ok).ok_or(Failure::ConnectionLimit)
+    }
+
+    async fn connect(self: &Arc<Self>, exchange: OwnedSemaphorePermit) -> Result<Lease, Failure> {
+        let connection = connect(&self.settings.authority, self.settings.connect_timeout).await?;
+        Ok(self.lease(connection, false, exchange))
+    }
+
+    fn lease(
+        self: &Arc<Self>,
+        connection: Connection,
+        reused: bool,
+        exchange: OwnedSemaphorePermit,
+    ) -> Lease {
+        Lease { connection: Some(connection), reused, pool: Arc::clone(self), _exchange: exchange }
+    }
+
+    /// The last used connection that is open and young enough. What is too old for anything is closed.
+    fn take_idle(&self, oldest: Duration) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|idle| {
+            let keep =
+                !idle.connection.sender.is_closed() && idle.since.elapsed() < self.settings.idle_timeout;
+            if !keep {
+                idle.connection.task.abort();
+            }
+            keep
+        });
+        idle.pop_if(|idle| idle.since.elapsed() < oldest).map(|idle| idle.connection)
+    }
+
+    fn put_idle(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.settings.connections {
+            idle.push(Idle { connection, since: Instant::now() });
+        } else {
+            connection.task.abort();
+        }
+    }
+}
+
+impl Lease {
+    /// The exchange is over: the connection may serve another.
+    pub fn give_back(mut self) {
+        if let Some(connection) = self.connection.take()
+            && !connection.sender.is_closed()
+        {
+            self.pool.put_idle(connection);
+        }
+    }
+
+    /// Whether the connection, whose last exchange is over, can take another request now.
+    pub async fn is_ready(&mut self) -> bool {
+        self.reused = true;
+        match &mut self.connection {
+            Some(connection) => {
+                matches!(
+                    timeout(self.pool.settings.connect_timeout, connection.sender.ready()).await,
+                    Ok(Ok(()))
+                )
+            }
+            None => false,
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.task.abort();
+        }
+    }
+}

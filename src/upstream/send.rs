@@ -1,0 +1,190 @@
+//! Sending a request and waiting for the head of its answer.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use tokio::time::timeout;
+
+use super::failure::Failure;
+use super::pool::{Lease, Pool, Purpose};
+use crate::body::contents::Contents;
+use crate::body::paced::{Interrupted, Paced};
+
+/// A body on its way to the upstream.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// A whole one.
+    Contents(Contents),
+    /// One that is passed on as it comes.
+    Streamed {
+        /// Where it comes from.
+        body: Paced,
+        /// Moves with every piece.
+        progress: Progress,
+    },
+}
+
+/// Counts pieces, so that a long upload is not taken for a silent upstream.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Arc<AtomicU64>);
+
+/// A request that got no answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// Why.
+    pub failure: Failure,
+    /// The request itself, when not one byte of it was sent.
+    pub unsent: Option<Request<Outgoing>>,
+}
+
+impl Lease {
+    /// Sends a request and waits for the head of its answer.
+    ///
+    /// The answer's time runs from the last piece of the request's body that was taken. Cancelling resets the
+    /// connection.
+    pub async fn send(
+        &mut self,
+        request: Request<Outgoing>,
+        time: Duration,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let progress = request.body().progress();
+        let Some(connection) = &mut self.connection else {
+            return Err(Unanswered { failure: Failure::ConnectionTerminated, unsent: Some(request) });
+        };
+        let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
+        loop {
+            let seen = progress.count();
+            match timeout(time, &mut answer).await {
+                Ok(answer) => return answer.map_err(unanswered),
+                Err(_) if progress.count() != seen => {}
+                Err(_) => return Err(Unanswered { failure: Failure::ResponseTimeout, unsent: None }),
+            }
+        }
+    }
+}
+
+fn unanswered(mut error: TrySendError<Request<Outgoing>>) -> Unanswered {
+    let unsent = error.take_message();
+    let error = error.into_error();
+    let failure = if error.is_parse() || error.is_parse_status() {
+        Failure::ProtocolError
+    } else {
+        Failure::ConnectionTerminated
+    };
+    Unanswered { failure, unsent }
+}
+
+impl Pool {
+    /// Sends a request that changes nothing, on any connection.
+    ///
+    /// A kept-alive connection may have been closed in the meantime. A request of which nothing was sent is sent
+    /// on a new one, and so is a repeatable one without a body that got no answer.
+    pub async fn fetch(
+        self: &Arc<Self>,
+        request: Request<Outgoing>,
+        purpose: Purpose,
+    ) -> Result<(Response<Incoming>, Lease), Failure> {
+        let again = (purpose == Purpose::Repeatable && request.body().is_end_stream())
+            .then(|| request_head(&request));
+        let mut lease = self.lend(purpose).await?;
+        let unanswered = match lease.send(request, self.settings.response_timeout).await {
+            Ok(response) => return Ok((response, lease)),
+            Err(unanswered) => unanswered,
+        };
+        let was_closed = lease.reused && unanswered.failure == Failure::ConnectionTerminated;
+        let request = match unanswered.unsent.or(again) {
+            Some(request) if was_closed => request,
+            _ => return Err(unanswered.failure),
+        };
+        drop(lease);
+        let mut lease = self.lend_new().await?;
+        match lease.send(request, self.settings.response_timeout).await {
+            Ok(response) => Ok((response, lease)),
+            Err(unanswered) => Err(unanswered.failure),
+        }
+    }
+}
+
+/// The same request once more, without a body.
+fn request_head(request: &Request<Outgoing>) -> Request<Outgoing> {
+    let mut copy = Request::new(Outgoing::Contents(Contents::default()));
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
+    copy
+}
+
+impl Progress {
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn advance(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Outgoing {
+    fn progress(&self) -> Progress {
+        match self {
+            Self::Contents(_) => Progress::default(),
+            Self::Streamed { progress, .. } => progress.clone(),
+        }
+    }
+}
+
+impl From<Contents> for Outgoing {
+    fn from(contents: Contents) -> Self {
+        Self::Contents(contents)
+    }
+}
+
+impl From<Paced> for Outgoing {
+    fn from(body: Paced) -> Self {
+        Self::Streamed { body, progress: Progress::default() }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Interrupted;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
+        match self.get_mut() {
+            Self::Contents(contents) => Pin::new(contents)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {}))),
+            Self::Streamed { body, progress } => {
+                progress.advance();
+                Pin::new(body).poll_frame(cx)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Contents(contents) => contents.is_end_stream(),
+            Self::Streamed { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Contents(contents) => contents.size_hint(),
+            Self::Streamed { body, .. } => body.size_hint(),
+        }
+    }
+}

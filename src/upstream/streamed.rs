@@ -1,0 +1,67 @@
+//! An answer of the upstream that is passed on as it comes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::pool::Lease;
+use crate::body::paced::{Interrupted, Paced};
+
+/// The body of an answer, which gives its connection back once it has ended.
+#[derive(Debug)]
+pub struct Streamed {
+    body: Paced,
+    lease: Option<Lease>,
+}
+
+impl Streamed {
+    /// Joins a body and the connection that it comes from.
+    pub fn new(body: Paced, lease: Lease) -> Self {
+        let mut streamed = Self { body, lease: Some(lease) };
+        streamed.give_back_at_end();
+        streamed
+    }
+
+    fn give_back_at_end(&mut self) {
+        if self.body.is_end_stream()
+            && let Some(lease) = self.lease.take()
+        {
+            lease.give_back();
+        }
+    }
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = Interrupted;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(None) => {
+                if let Some(lease) = self.lease.take() {
+                    lease.give_back();
+                }
+            }
+            // Dropping the connection resets it: what is left of the answer will not come.
+            Poll::Ready(Some(Err(_))) => self.lease = None,
+            // Whoever was promised a length does not ask for more once it has been reached.
+            Poll::Ready(Some(Ok(_))) => self.give_back_at_end(),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
