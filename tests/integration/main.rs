@@ -7,14 +7,19 @@
 #![allow(clippy::print_stderr, reason = "a failed test shows what the proxy said")]
 
 mod accept;
+mod answer;
+mod bad_input;
 mod checkout;
+mod command;
 mod evaluate;
 mod forward;
 mod hold;
 mod identify;
 mod kit;
 mod learn;
+mod observe;
 mod races;
+mod relay;
 mod select;
 mod settle;
 mod support;

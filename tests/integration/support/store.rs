@@ -97,6 +97,7 @@ pub(crate) struct Seen {
     pub(crate) trailers: Vec<(String, String)>,
     /// How the upload ended, once it has; a request that is complete may still wait at the gate.
     pub(crate) upload: Option<Ending>,
+    /// How many bytes of it have come so far.
     pub(crate) bytes: u64,
     pub(crate) answered: bool,
     /// The number of its connection.
@@ -321,6 +322,10 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, connection: usize) {
             return;
         }
         let seen = shared.seen.lock().unwrap().get(at).cloned().expect("nothing is forgotten on the way");
+        if path == "/drip" {
+            drip(&shared, &seen, &mut wire).await;
+            continue;
+        }
         pass_gate(&shared, &seen).await;
         let misdeed =
             shared.knobs().misdeed.clone().filter(|(on, _)| on.fits(&seen)).map(|(_, misdeed)| misdeed);
@@ -387,6 +392,7 @@ async fn receive(shared: &Shared, wire: &mut Wire, head: &Head, at: usize, sink:
     let mut count = 0;
     let mut take = |piece: &[u8]| {
         count += piece.len() as u64;
+        shared.note(at, |seen| seen.bytes = count);
         if !sink {
             bytes.extend_from_slice(piece);
         }
@@ -407,6 +413,14 @@ async fn pass_gate(shared: &Shared, seen: &Seen) {
     {
         permit.forget();
     }
+}
+
+/// `/drip`: two pieces with the gate in between, and a trailer.
+async fn drip(shared: &Shared, seen: &Seen, wire: &mut Wire) {
+    wire.write(b"HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        .await;
+    pass_gate(shared, seen).await;
+    wire.write(b"6\r\nsecond\r\n0\r\nX-Sum: 11\r\n\r\n").await;
 }
 
 /// `/source/N`: N bytes.
