@@ -28,7 +28,9 @@ pub enum Failure {
     OutcomeUnknown(upstream::failure::Failure),
     /// The request asks for another protocol or a tunnel.
     Unsupported(&'static str),
-    /// The upstream gave no usable answer, and nothing of a write was sent.
+    /// The upstream gave no usable answer before anything of a write was sent.
+    Unsent(upstream::failure::Failure),
+    /// The upstream gave no usable answer to a request that changes nothing.
     Upstream(upstream::failure::Failure),
 }
 
@@ -41,7 +43,9 @@ impl Failure {
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Denied(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::OutcomeUnknown(failure) | Self::Upstream(failure) => failure.status(),
+            Self::OutcomeUnknown(failure) | Self::Unsent(failure) | Self::Upstream(failure) => {
+                failure.status()
+            }
             Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
         }
     }
@@ -56,7 +60,9 @@ impl Failure {
             | Self::Malformed(_) => "http_request_error",
             Self::Denied(_) => "connection_limit_reached",
             Self::Internal => "proxy_internal_error",
-            Self::OutcomeUnknown(failure) | Self::Upstream(failure) => failure.proxy_error(),
+            Self::OutcomeUnknown(failure) | Self::Unsent(failure) | Self::Upstream(failure) => {
+                failure.proxy_error()
+            }
             Self::Unsupported(_) => "http_request_denied",
         }
     }
@@ -75,7 +81,7 @@ impl Failure {
             Self::Malformed(_) => "malformed",
             Self::OutcomeUnknown(_) => "outcome-unknown",
             Self::Unsupported(_) => "unsupported",
-            Self::Upstream(failure) => failure.proxy_error(),
+            Self::Unsent(failure) | Self::Upstream(failure) => failure.proxy_error(),
         }
     }
 
@@ -107,7 +113,8 @@ impl Failure {
                 failure.sentence()
             ),
             Self::Unsupported(what) => (*what).into(),
-            Self::Upstream(failure) => format!("{} Nothing was written.", failure.sentence()),
+            Self::Unsent(failure) => format!("{} Nothing was written.", failure.sentence()),
+            Self::Upstream(failure) => failure.sentence(),
         }
     }
 
@@ -115,9 +122,9 @@ impl Failure {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Denied(Denied::Unsettled(left)) => Some(*left),
-            Self::Denied(_) | Self::Upstream(upstream::failure::Failure::ConnectionLimit) => {
-                Some(Duration::from_secs(1))
-            }
+            Self::Denied(_)
+            | Self::Unsent(upstream::failure::Failure::ConnectionLimit)
+            | Self::Upstream(upstream::failure::Failure::ConnectionLimit) => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
@@ -132,7 +139,7 @@ impl Failure {
             | Self::Malformed(_)
             | Self::Ambiguous(_)
             | Self::Unsupported(_) => true,
-            Self::Denied(_) | Self::OutcomeUnknown(_) | Self::Upstream(_) => false,
+            Self::Denied(_) | Self::OutcomeUnknown(_) | Self::Unsent(_) | Self::Upstream(_) => false,
         }
     }
 }

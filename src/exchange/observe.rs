@@ -23,7 +23,7 @@ use crate::memory::holds::Hold;
 use crate::rule::Rule;
 use crate::rule::identity::{identify, overridden_in_form};
 use crate::semantics::preconditions::Preconditions;
-use crate::upstream::forward::Forwarded;
+use crate::upstream::forward::{Forwarded, Write};
 use crate::upstream::onward;
 use crate::upstream::probe::Probed;
 use crate::upstream::send::Outgoing;
@@ -56,7 +56,9 @@ impl Exchange {
             Err(Interrupted::Broken(_)) => return Err(Failure::BodyBroken),
         };
         match self.foresee(rule, &head, &contents, outcome).await {
-            Some((hold, clearance)) => self.forward_observed(rule, head, contents, hold, clearance).await,
+            Some((hold, clearance)) => {
+                self.forward_observed(rule, Write { hold, clearance, head, contents }).await
+            }
             // Without a hold it is a request like any other.
             None => self.relay(head, Outgoing::from(contents)).await,
         }
@@ -107,24 +109,17 @@ impl Exchange {
     }
 
     /// Forwards a write as it came, under its hold, and gives the upstream's answer as it came.
-    async fn forward_observed(
-        self: &Arc<Self>,
-        rule: &Arc<Rule>,
-        head: Parts,
-        contents: Contents,
-        hold: Hold,
-        clearance: Clearance,
-    ) -> Result<Answer, Failure> {
-        let lease = self.pool.lend_for_write(None).await.map_err(Failure::Upstream)?;
+    async fn forward_observed(self: &Arc<Self>, rule: &Arc<Rule>, write: Write) -> Result<Answer, Failure> {
+        let lease = self.pool.lend_for_write(None).await.map_err(Failure::Unsent)?;
         let (this, max) = (Arc::clone(self), rule.document_max);
         self.detached(|client_left| async move {
             let wanted = || !client_left.is_cancelled();
-            match this.pool.forward(hold, &clearance, head, contents, lease, max, wanted).await {
+            match this.pool.forward(write, lease, max, wanted).await {
                 Forwarded::Answered(in_flight, response) => {
                     release(in_flight, response.status(), &this.settings.unknown_outcome);
                     Ok(answer::written(response))
                 }
-                Forwarded::Unsent(_, failure) => Err(Failure::Upstream(failure)),
+                Forwarded::Unsent(_, failure) => Err(Failure::Unsent(failure)),
                 Forwarded::Lost(_, failure) => Err(Failure::OutcomeUnknown(failure)),
             }
         })

@@ -7,6 +7,7 @@ use super::Exchange;
 use super::answer::{self, Answer};
 use super::failure::Failure;
 use crate::body::paced::Paced;
+use crate::upstream;
 use crate::upstream::pool::Purpose;
 use crate::upstream::send::Outgoing;
 use crate::upstream::streamed::Streamed;
@@ -16,7 +17,8 @@ impl Exchange {
     pub(super) async fn relay(&self, head: Parts, body: impl Into<Outgoing>) -> Result<Answer, Failure> {
         let purpose = purpose(&head.method);
         let request = Request::from_parts(head, body.into());
-        let (response, lease) = self.pool.fetch(request, purpose).await.map_err(Failure::Upstream)?;
+        let (response, lease) =
+            self.pool.fetch(request, purpose).await.map_err(|failure| unanswered(failure, purpose))?;
         let pause = self.settings.answer_timeout;
         Ok(answer::relayed(response.map(|body| Streamed::new(Paced::new(body, pause), lease))))
     }
@@ -25,4 +27,13 @@ impl Exchange {
 /// Safe methods may be sent again when a kept-alive connection turns out to be closed (RFC 9110 §9.2.2).
 fn purpose(method: &Method) -> Purpose {
     if method.is_safe() { Purpose::Repeatable } else { Purpose::Once }
+}
+
+/// What is told of a request that got no answer: whether it may have changed something.
+fn unanswered(failure: upstream::failure::Failure, purpose: Purpose) -> Failure {
+    match purpose {
+        Purpose::Repeatable => Failure::Upstream(failure),
+        Purpose::Once if failure.is_before_sending() => Failure::Unsent(failure),
+        Purpose::Once => Failure::OutcomeUnknown(failure),
+    }
 }

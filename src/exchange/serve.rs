@@ -70,6 +70,7 @@ impl Exchange {
             return self.observe(rule, spelling, head, body, outcome).await;
         }
         if let Some(what) = spelling {
+            self.discard(&head.headers, body).await;
             return Err(Failure::Ambiguous(what));
         }
 

@@ -22,7 +22,7 @@ use crate::rule::Rule;
 use crate::rule::identity::{Unidentified, identify, overridden_in_form};
 use crate::semantics::fields::dangerous_connection_option;
 use crate::semantics::preconditions::Preconditions;
-use crate::upstream::forward::Forwarded;
+use crate::upstream::forward::{Forwarded, Write};
 use crate::upstream::onward;
 use crate::upstream::probe::Probed;
 use crate::upstream::streamed::Streamed;
@@ -71,7 +71,7 @@ impl Exchange {
                 let asks = Instant::now();
                 let probed = self.pool.probe(&head, &super::reading(rule)).await;
                 outcome.probe = Some(asks.elapsed());
-                match probed.map_err(Failure::Upstream)? {
+                match probed.map_err(Failure::Unsent)? {
                     Probed::Found(found, lease) => (evaluate(&policy, &stated, &found), lease),
                     Probed::HandBack(response) => return Ok(answer::without_tag(response)),
                 }
@@ -84,18 +84,17 @@ impl Exchange {
         };
 
         // forward: the last thing a client that leaves can prevent is this
-        let lease = self.pool.lend_for_write(probed).await.map_err(Failure::Upstream)?;
+        let lease = self.pool.lend_for_write(probed).await.map_err(Failure::Unsent)?;
         let (this, rule) = (Arc::clone(self), Arc::clone(rule));
         self.detached(|client_left| async move {
             let (pool, max) = (&this.pool, rule.document_max);
             let wanted = || !client_left.is_cancelled();
-            let sent = (head.clone(), contents.clone());
-            let (in_flight, mut response) =
-                match pool.forward(hold, &clearance, sent.0, sent.1, lease, max, wanted).await {
-                    Forwarded::Answered(in_flight, response) => (in_flight, response),
-                    Forwarded::Unsent(_, failure) => return Err(Failure::Upstream(failure)),
-                    Forwarded::Lost(_, failure) => return Err(Failure::OutcomeUnknown(failure)),
-                };
+            let write = Write { hold, clearance, head: head.clone(), contents: contents.clone() };
+            let (in_flight, mut response) = match pool.forward(write, lease, max, wanted).await {
+                Forwarded::Answered(in_flight, response) => (in_flight, response),
+                Forwarded::Unsent(_, failure) => return Err(Failure::Unsent(failure)),
+                Forwarded::Lost(_, failure) => return Err(Failure::OutcomeUnknown(failure)),
+            };
 
             // settle: an in-flight write that is dropped leaves its scope unsettled
             response.headers_mut().remove(ETAG);
@@ -138,9 +137,6 @@ impl Exchange {
     }
 
     /// Reads a request's body up to the bound.
-    ///
-    /// What is over it is read and thrown away for a while: a client that is still uploading cannot read the
-    /// refusal before it has finished. One that waits for a 100 has not begun.
     pub(super) async fn whole_body(
         &self,
         fields: &HeaderMap,
@@ -148,15 +144,14 @@ impl Exchange {
         max: u64,
     ) -> Result<Contents, Failure> {
         if let Some(option) = dangerous_connection_option(fields) {
+            self.discard(fields, body).await;
             let what = format!("Connection must not name {option} here. Nothing was written.");
             return Err(Failure::Ambiguous(what));
         }
         match body.collect(max).await {
             Ok(Collected::Whole(contents)) => Ok(contents),
             Ok(Collected::TooLarge(body)) => {
-                if !fields.contains_key(EXPECT) {
-                    body.discard(self.settings.linger).await;
-                }
+                self.discard(fields, body).await;
                 Err(Failure::BodyTooLarge(max))
             }
             Err(Interrupted::Stalled) => Err(Failure::BodyStalled),
@@ -164,10 +159,18 @@ impl Exchange {
         }
     }
 
+    /// Reads what nobody wants and throws it away for a while: a client that is still uploading cannot read a
+    /// refusal before it has finished. One that waits for a 100 has not begun.
+    pub(super) async fn discard(&self, fields: &HeaderMap, body: Paced) {
+        if !fields.contains_key(EXPECT) {
+            body.discard(self.settings.linger).await;
+        }
+    }
+
     /// A write whose document cannot be named is never forwarded. The upstream may say what is wrong with its
     /// target; where it sees nothing wrong, the answer is made here.
     async fn unnamed(&self, head: &Parts, what: String) -> Result<Answer, Failure> {
-        let (response, body, lease) = self.pool.ask(head).await.map_err(Failure::Upstream)?;
+        let (response, body, lease) = self.pool.ask(head).await.map_err(Failure::Unsent)?;
         if !response.status.is_client_error() {
             return Err(Failure::Ambiguous(what));
         }

@@ -25,6 +25,8 @@ pub enum Failure {
     ResponseTooLarge,
     /// Its contents are compressed in a way that cannot be undone here.
     ContentCoding,
+    /// The request's own body did not arrive whole, so it could not be sent whole.
+    RequestInterrupted,
     /// It answered the question what it holds with something that says neither.
     UnusableProbe(StatusCode),
 }
@@ -40,6 +42,7 @@ impl Failure {
             Self::ConnectionTerminated => "connection_terminated",
             Self::ResponseTimeout => "http_response_timeout",
             Self::ProtocolError | Self::UnusableProbe(_) => "http_protocol_error",
+            Self::RequestInterrupted => "http_request_error",
             Self::ResponseIncomplete => "http_response_incomplete",
             Self::ResponseTooLarge => "http_response_body_size",
             Self::ContentCoding => "http_response_content_coding",
@@ -51,6 +54,7 @@ impl Failure {
         match self {
             Self::ConnectionTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::ConnectionLimit => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RequestInterrupted => StatusCode::BAD_REQUEST,
             Self::ConnectionRefused
             | Self::DnsError
             | Self::ConnectionTerminated
@@ -60,6 +64,14 @@ impl Failure {
             | Self::ContentCoding
             | Self::UnusableProbe(_) => StatusCode::BAD_GATEWAY,
         }
+    }
+
+    /// True when it happened before anything of a request can have been sent.
+    pub fn is_before_sending(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionRefused | Self::ConnectionTimeout | Self::DnsError | Self::ConnectionLimit
+        )
     }
 
     /// What happened, in a sentence for the client.
@@ -78,6 +90,7 @@ impl Failure {
                 "The upstream compressed its answer, although asked not to, in a way that cannot be undone here."
                     .into()
             }
+            Self::RequestInterrupted => "The request's body did not arrive whole.".into(),
             Self::UnusableProbe(status) => format!(
                 "Asked for the current state of the resource, the upstream answered {}, which tells neither \
                  what it holds nor that it holds nothing.",

@@ -15,7 +15,20 @@ use crate::body::paced::{Collected, Paced};
 use crate::guard::verdict::Clearance;
 use crate::memory::holds::{Hold, InFlight};
 
+/// A guarded write, with the evidence that it may go upstream.
+pub struct Write {
+    /// The sole right to write in its scope.
+    pub hold: Hold,
+    /// The verdict that lets it go.
+    pub clearance: Clearance,
+    /// Its head, fit for the next hop.
+    pub head: Parts,
+    /// Its whole body.
+    pub contents: Contents,
+}
+
 /// What became of a write.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once and never kept")]
 pub enum Forwarded {
     /// The upstream answered, and its answer is complete.
     Answered(InFlight, Response<Contents>),
@@ -42,14 +55,12 @@ impl Pool {
     /// `wanted` says that its client is still there. An answer of more than `answer_max` bytes counts as lost.
     pub async fn forward(
         self: &Arc<Self>,
-        hold: Hold,
-        clearance: &Clearance,
-        mut head: Parts,
-        contents: Contents,
+        write: Write,
         lease: Lease,
         answer_max: u64,
         wanted: impl Fn() -> bool,
     ) -> Forwarded {
+        let Write { hold, clearance, mut head, contents } = write;
         onward::write(&mut head, clearance.onward());
         onward::whole_body(&mut head.headers, contents.len(), contents.has_trailers());
         let request = Request::from_parts(head, Outgoing::Contents(contents));

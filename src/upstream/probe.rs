@@ -19,6 +19,7 @@ use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::representation::Representation;
 
 /// What a probe found.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once and never kept")]
 pub enum Probed {
     /// What the resource holds, and the connection that just told so: it is the best one to write on.
     Found(Representation, Option<Lease>),

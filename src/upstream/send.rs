@@ -1,6 +1,7 @@
 //! Sending a request and waiting for the head of its answer.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,7 +76,9 @@ impl Lease {
 fn unanswered(mut error: TrySendError<Request<Outgoing>>) -> Unanswered {
     let unsent = error.take_message();
     let error = error.into_error();
-    let failure = if error.is_parse() || error.is_parse_status() {
+    let failure = if error.source().is_some_and(|source| source.is::<Interrupted>()) {
+        Failure::RequestInterrupted
+    } else if error.is_parse() || error.is_parse_status() {
         Failure::ProtocolError
     } else {
         Failure::ConnectionTerminated
