@@ -339,8 +339,8 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, connection: usize) {
                 None => respond(&shared, &seen).await.into_bytes(&seen.method, shared.knobs().chunks),
             };
             if misdeed.is_none() {
-                wire.write(&reply).await;
                 shared.note(at, |seen| seen.answered = true);
+                wire.write(&reply).await;
                 if shared.knobs().closes || seen.field("connection") == Some("close") {
                     return;
                 }
