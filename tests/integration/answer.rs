@@ -220,32 +220,6 @@ async fn problems_are_described_in_json_to_those_who_ask() {
 }
 
 #[tokio::test]
-async fn browsers_may_see_tags_where_the_upstream_lets_them() {
-    let store = Store::start();
-    let target = agent_profile("a");
-    store.hold(&target, "{}");
-    let proxy = Proxy::before(&store);
-    let origin = ("Origin", "http://course.example");
-    let answer = proxy.send("GET", &target, &[V1, origin], "").await;
-    assert_eq!(answer.field("access-control-expose-headers"), None);
-    store.set(|knobs| {
-        knobs.fields.push(("Access-Control-Allow-Origin", "*"));
-        knobs.fields.push(("Access-Control-Expose-Headers", "X-Own"));
-    });
-    let exposed = |answer: &crate::support::client::Answer| {
-        answer.head.all("access-control-expose-headers").join(", ").to_lowercase()
-    };
-    let answer = proxy.send("GET", &target, &[V1, origin], "").await;
-    for name in ["x-own", "etag", "last-modified", "x-experience-api-version"] {
-        assert!(exposed(&answer).contains(name), "{name} in {}", exposed(&answer));
-    }
-    let refusal = proxy.send("PUT", &target, &[V1, origin, ("If-Match", OTHER)], "1").await;
-    assert_refused(&refusal, 412);
-    assert_eq!(refusal.field("access-control-allow-origin"), Some("*"));
-    assert!(exposed(&refusal).contains("etag"));
-}
-
-#[tokio::test]
 async fn a_write_that_stated_a_condition_is_answered_with_its_new_tag() {
     let store = Store::with(|knobs| knobs.tags = Tags::Random);
     let target = agent_profile("a");

@@ -16,7 +16,7 @@ async fn a_hundred_writers_of_one_document_are_served_in_order_of_arrival() {
     store.close_gate(On::Writes);
     let mut writers = Vec::new();
     for n in 0..100 {
-        let mut writer = proxy.connect().await;
+        let mut writer = proxy.arrive().await;
         writer.request("PUT", &state("a"), &[V1], format!("{n}").as_bytes()).await;
         barrier.pass().await;
         writers.push(writer);
@@ -58,7 +58,7 @@ async fn a_full_queue_turns_writers_away_at_once() {
     store.close_gate(On::Writes);
     let mut writers = Vec::new();
     for _ in 0..3 {
-        let mut writer = proxy.connect().await;
+        let mut writer = proxy.arrive().await;
         writer.request("PUT", &state("a"), &[V1], b"1").await;
         barrier.pass().await;
         writers.push(writer);
@@ -68,7 +68,7 @@ async fn a_full_queue_turns_writers_away_at_once() {
     assert_failure(&answer, 503);
     assert!(answer.field("retry-after").is_some());
     // The bound is one of the scope, not of the proxy.
-    let mut elsewhere = proxy.connect().await;
+    let mut elsewhere = proxy.arrive().await;
     elsewhere.request("PUT", &state_of("other", "a"), &[V1], b"1").await;
     store.until_writes(2).await;
     store.open_gate();
@@ -86,7 +86,7 @@ async fn all_waiters_together_are_bounded_too() {
     store.close_gate(On::Writes);
     let mut writers = Vec::new();
     for target in [state_of("x", "a"), state_of("y", "a"), state_of("x", "a")] {
-        let mut writer = proxy.connect().await;
+        let mut writer = proxy.arrive().await;
         writer.request("PUT", &target, &[V1], b"1").await;
         barrier.pass().await;
         writers.push(writer);
@@ -143,10 +143,10 @@ async fn a_client_that_leaves_while_it_waits_loses_its_place() {
         let proxy = Proxy::configured(&store, "[guard]\nhold-queue = 1");
         let mut barrier = Barrier::open(&proxy).await;
         store.close_gate(On::Writes);
-        let mut first = proxy.connect().await;
+        let mut first = proxy.arrive().await;
         first.request("PUT", &state("a"), &[V1], b"first").await;
         store.until_writes(1).await;
-        let mut leaver = proxy.connect().await;
+        let mut leaver = proxy.arrive().await;
         leaver.request("PUT", &state("a"), &[V1], b"gone").await;
         barrier.pass().await;
         if abruptly {
@@ -155,7 +155,7 @@ async fn a_client_that_leaves_while_it_waits_loses_its_place() {
             drop(leaver);
         }
         barrier.pass().await;
-        let mut last = proxy.connect().await;
+        let mut last = proxy.arrive().await;
         last.request("PUT", &state("a"), &[V1], b"last").await;
         barrier.pass().await;
         store.open_gate();
@@ -172,9 +172,9 @@ async fn a_client_that_leaves_during_the_probe_leaves_nothing_behind() {
     let target = agent_profile("a");
     let proxy = Proxy::before(&store);
     let mut barrier = Barrier::open(&proxy).await;
+    let mut leaver = proxy.arrive().await;
     store.forget();
     store.close_gate(On::Reads);
-    let mut leaver = proxy.connect().await;
     leaver.request("PUT", &target, &[V1, ("If-None-Match", "*")], b"gone").await;
     store.until_reads(1).await;
     leaver.wire.reset();
@@ -197,7 +197,7 @@ async fn a_client_that_leaves_in_mid_write_changes_nothing() {
         let mut barrier = Barrier::open(&proxy).await;
         store.close_gate(On::Writes);
         let tag = sha1_tag("old");
-        let mut leaver = proxy.connect().await;
+        let mut leaver = proxy.arrive().await;
         leaver.request("PUT", &target, &[V1, ("If-Match", &tag)], b"the leaver's").await;
         store.until_writes(1).await;
         if abruptly {
@@ -205,7 +205,7 @@ async fn a_client_that_leaves_in_mid_write_changes_nothing() {
         } else {
             drop(leaver);
         }
-        let mut next = proxy.connect().await;
+        let mut next = proxy.arrive().await;
         next.request("PUT", &target, &[V1, ("If-Match", &tag)], b"the next one's").await;
         barrier.pass().await;
         barrier.pass().await;
@@ -226,7 +226,7 @@ async fn a_client_that_leaves_in_mid_upload_is_never_heard_of_upstream() {
     let mut barrier = Barrier::open(&proxy).await;
     store.forget();
     for abruptly in [false, true] {
-        let mut leaver = proxy.connect().await;
+        let mut leaver = proxy.arrive().await;
         leaver
             .write(format!("PUT {} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf", state("a")))
             .await;

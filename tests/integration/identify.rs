@@ -12,8 +12,8 @@ async fn two_writes(first: &str, second: &str, waits: bool) {
     let store = Store::start();
     let proxy = Proxy::before(&store);
     let mut barrier = Barrier::open(&proxy).await;
+    let (mut one, mut two) = (proxy.arrive().await, proxy.arrive().await);
     store.close_gate(On::Writes);
-    let (mut one, mut two) = (proxy.connect().await, proxy.connect().await);
     one.request("POST", first, &[V1, JSON], b"{}").await;
     store.until_writes(1).await;
     two.request("POST", second, &[V1, JSON], b"{}").await;

@@ -82,6 +82,13 @@ impl Proxy {
         Client::connect(self.address).await
     }
 
+    /// A connection that has reached its core, so that what comes on it is read in its turn.
+    pub(crate) async fn arrive(&self) -> Client {
+        let mut client = self.connect().await;
+        client.send("GET", "/barrier", &[], "").await;
+        client
+    }
+
     pub(crate) async fn send(
         &self,
         method: &str,
@@ -243,9 +250,7 @@ impl Barrier {
         let cores = std::thread::available_parallelism().unwrap().get();
         let mut clients = Vec::new();
         for _ in 0..cores {
-            let mut client = proxy.connect().await;
-            client.send("GET", "/barrier", &[], "").await;
-            clients.push(client);
+            clients.push(proxy.arrive().await);
         }
         Self(clients)
     }
