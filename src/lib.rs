@@ -13,7 +13,7 @@
 //! | 4 | [`exchange`]: one request, from its head to its answer |
 //! | 3 | [`rule`]: which resource and document is it · [`upstream`]: sending, probing |
 //! | 2 | [`guard`]: may the write be applied · [`memory`]: holds · [`xapi`]: agents, alternate syntax |
-//! | 1 | [`semantics`]: RFC 9110's words · [`resource`] · [`fingerprint`] · [`body`] · [`drain`] |
+//! | 1 | [`semantics`]: RFC 9110's words · [`resource`] · [`fingerprint`] · [`body`] · [`drain`] · [`fault`] |
 
 pub mod admin;
 pub mod body;
@@ -21,6 +21,7 @@ pub mod command;
 pub mod config;
 pub mod drain;
 pub mod exchange;
+pub mod fault;
 pub mod fingerprint;
 pub mod guard;
 pub mod memory;

@@ -7,16 +7,16 @@ pub mod demo;
 pub mod proxy;
 pub mod run;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::problem::Colours;
+
 /// Failed at run time.
 const FAILED: u8 = 1;
-/// The configuration cannot be used.
-const BAD_CONFIGURATION: u8 = 78;
 
 /// Gives optimistic concurrency to HTTP backends that have none.
 #[derive(Debug, Parser)]
@@ -68,8 +68,15 @@ pub struct RunArguments {
 pub fn execute(arguments: Arguments, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
     let code = match arguments.verb {
         Verb::Run(arguments) => run::run(&arguments, err),
-        Verb::Check { config } => check::check(&config, out, err),
+        Verb::Check { config } => check::check(&config, colours(), out, err),
         Verb::Demo { once } => demo::demo(once, out, err),
     };
     ExitCode::from(code)
+}
+
+/// Problems are shown in colours to a terminal that did not ask for none (https://no-color.org).
+fn colours() -> Colours {
+    let wanted =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if wanted { Colours::On } else { Colours::Off }
 }

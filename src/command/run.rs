@@ -1,14 +1,14 @@
 //! `staleguard run`: the proxy in front of an upstream, until it is told to end.
 
-use std::fs;
 use std::io::{self, IsTerminal, Write};
 
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
+use super::check::{EXIT_CONFIG, read_text};
 use super::proxy::Proxy;
-use super::{BAD_CONFIGURATION, FAILED, RunArguments};
+use super::{FAILED, RunArguments, colours};
 use crate::config::{Config, Overrides};
 use crate::drain::Drain;
 use crate::server::access_log::AccessLog;
@@ -17,7 +17,7 @@ use crate::server::access_log::AccessLog;
 pub(super) fn run(arguments: &RunArguments, err: &mut dyn Write) -> u8 {
     let config = match configuration(arguments) {
         Ok(config) => config,
-        Err(problems) => return say(err, &problems, BAD_CONFIGURATION),
+        Err(problems) => return say(err, &problems, EXIT_CONFIG),
     };
     log_to_stderr(config.log_level);
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
@@ -72,15 +72,10 @@ fn configuration(arguments: &RunArguments) -> Result<Config, String> {
     };
     let file = match &arguments.config {
         None => None,
-        Some(path) => {
-            let name = path.display().to_string();
-            let text = fs::read_to_string(path)
-                .map_err(|error| format!("staleguard: cannot read {name}: {error}"))?;
-            Some((name, text))
-        }
+        Some(path) => Some((path.display().to_string(), read_text(path)?)),
     };
     let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
-    Config::read(file, &overrides).map_err(|problems| problems.to_string())
+    Config::read(file, &overrides).map_err(|problems| problems.render(colours()))
 }
 
 /// Diagnostics go to standard error, and only ours: what libraries say could quote requests.

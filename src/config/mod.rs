@@ -1,62 +1,205 @@
 //! The configuration: the file as written becomes the settings as meant.
+//!
+//! It is read like a program by a compiler, in passes. The texts are parsed with their spans ([`source`]);
+//! layers are laid over each other, `config/default.toml` lowest, then presets, the user's file and the flags
+//! (`section`); each setting has a small parser of its own (`value` and its neighbours); and what is wrong
+//! only beside something else is looked at last (`clash`). No pass stops at the first problem: a user sees
+//! all of them at once, each with its place and a remedy ([`problem`]).
+//!
+//! No default is scattered through code: what an empty file means is written in `config/default.toml`, and
+//! what a resource means that leaves out a key, in one table in `resource`.
 
-use std::fmt;
+mod address;
+mod clash;
+mod duration;
+mod guard;
+mod listen;
+mod naming;
+mod presets;
+pub mod problem;
+mod resource;
+mod section;
+mod size;
+pub mod source;
+mod status;
+#[cfg(test)]
+mod tests;
+mod unconditional;
+mod upstream;
+mod value;
+
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing::level_filters::LevelFilter;
 
 use crate::memory::holds;
 use crate::rule::select::Rules;
-use crate::{exchange, server, upstream};
+use crate::{exchange, server};
+use guard::Guard;
+use listen::{Listen, Log};
+use presets::{Files, Preset};
+use problem::Problems;
+use resource::Surroundings;
+use section::{Flag, Section, Table};
+use source::Source;
+use upstream::Upstream;
+use value::At;
 
-/// The settings of every room.
+/// The file that holds every setting with its default, and equals an empty one.
+pub const DEFAULT: &str = include_str!("../../config/default.toml");
+
+/// The settings as they are meant.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// How clients are served.
     pub server: server::Settings,
-    /// Where health is asked for.
+    /// Where the admin listener is.
     pub admin: SocketAddr,
     /// How the upstream is reached.
-    pub upstream: upstream::Settings,
+    pub upstream: crate::upstream::Settings,
     /// The bounds of holds.
     pub holds: holds::Settings,
     /// What an exchange may take.
     pub exchange: exchange::Settings,
-    /// Which resources are guarded.
+    /// The guarded resources: the user's own first, in their order, then the presets'.
     pub rules: Rules,
-    /// What is logged.
+    /// What is said on standard error.
     pub log_level: LevelFilter,
 }
 
-/// What the command line says in place of the file.
-#[derive(Debug, Clone, Default)]
+/// What the command line says; it wins over the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// `--upstream`
+    /// `--upstream`, for `upstream.url`.
     pub upstream: Option<String>,
-    /// `--listen`
+    /// `--listen`, for `listen.address`.
     pub listen: Option<String>,
-    /// `--admin`
+    /// `--admin`, for `admin.address`.
     pub admin: Option<String>,
-    /// `--observe`
+    /// `--observe`, for `guard.mode = "observe"`, and it wins over the resources' own modes too.
     pub observe: bool,
 }
 
-/// Every problem of a configuration.
-#[derive(Debug)]
-pub struct Problems;
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no configuration can be read yet")
-    }
+/// What each section says.
+struct Sections {
+    listen: Listen,
+    admin: Option<At<SocketAddr>>,
+    upstream: Upstream,
+    log: Log,
+    guard: Guard,
+    rules: Rules,
 }
 
 impl Config {
-    /// Reads a configuration.
-    ///
-    /// # Errors
-    /// Every problem at once.
-    pub fn read(_file: Option<(&str, &str)>, _overrides: &Overrides) -> Result<Self, Problems> {
-        Err(Problems)
+    /// Reads what is needed to run, from a file's name and text, if there is one, and from flags.
+    pub fn read(file: Option<(&str, &str)>, overrides: &Overrides) -> Result<Self, Problems> {
+        match gather(file, overrides, true) {
+            (Some(config), problems) if problems.is_empty() => Ok(config),
+            (_, problems) => Err(problems),
+        }
     }
+
+    /// Looks for problems in a file, by its name and text. It may leave the upstream to the command line.
+    pub fn check(name: &str, text: &str) -> Result<(), Problems> {
+        let (_, problems) = gather(Some((name, text)), &Overrides::default(), false);
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+/// Parses every text and lays the layers over each other. There are settings whenever there are no problems,
+/// the upstream apart, which may be missing where it is not required.
+fn gather(
+    file: Option<(&str, &str)>,
+    overrides: &Overrides,
+    upstream_required: bool,
+) -> (Option<Config>, Problems) {
+    let mut problems = Problems::default();
+    let default = Source::embedded("default.toml", DEFAULT);
+    let resource_defaults = resource::defaults();
+    let preset_sources = presets::sources();
+    let user = file.map(|(name, text)| Source::of_user(name, text));
+
+    let default_table = default.parse(&mut problems);
+    let resource_table = resource_defaults.parse(&mut problems);
+    let preset_tables = preset_sources.each_ref().map(|source| source.parse(&mut problems));
+    let user_table = user.as_ref().and_then(|user| user.parse(&mut problems));
+
+    let presets = Files::new(&preset_sources, &preset_tables);
+    let layer = |source: &Arc<Source>, entries| Table { source: Arc::clone(source), span: 0..0, entries };
+    let below = default_table.as_ref().map(|entries| layer(&default, entries));
+    let above = user.as_ref().zip(user_table.as_ref()).map(|(user, entries)| layer(user, entries));
+    let lowest_of_resources = resource_table.as_ref().map(|entries| layer(&resource_defaults, entries));
+    let flags = flags(overrides);
+    // In a file that is no TOML nothing was found, which does not mean that nothing was written.
+    let upstream_required = upstream_required && user.is_some() == user_table.is_some();
+
+    let layers: Vec<Table<'_>> = below.into_iter().chain(above).collect();
+    let mut root = Section::root(layers, &flags, &mut problems);
+    let sections =
+        read_sections(&mut root, &presets, lowest_of_resources, overrides.observe, upstream_required);
+    root.report_unknown();
+    let (listen, upstream) = (sections.listen.address.as_ref(), sections.upstream.authority.as_ref());
+    clash::clashes(listen, sections.admin.as_ref(), upstream, &mut problems);
+    problems.sort();
+    (sections.into_config(), problems)
+}
+
+fn read_sections<'a>(
+    root: &mut Section<'a, '_>,
+    presets: &Files<'a>,
+    lowest_of_resources: Option<Table<'a>>,
+    observe: bool,
+    upstream_required: bool,
+) -> Sections {
+    let listen = root.section("listen", listen::listen);
+    let upstream = root.section("upstream", |section| upstream::upstream(section, upstream_required));
+    let admin = root.section("admin", listen::admin);
+    let log = root.section("log", listen::log);
+    let guard = root.section("guard", |section| guard::guard(section, upstream.settle_time));
+    let surroundings = Surroundings {
+        defaults: lowest_of_resources,
+        shared: guard.shared,
+        observe,
+        known: presets.resource_names(),
+    };
+    // Where the list of presets is itself wrong, their resources are no further problem.
+    root.lay_over_lowest(presets.layers(guard.presets.as_deref().unwrap_or(&[Preset::XapiStrict])));
+    let rules = root.section("resource", |section| resource::resources(section, &surroundings));
+    Sections { listen, admin, upstream, log, guard, rules }
+}
+
+impl Sections {
+    /// The settings, if none is missing.
+    fn into_config(self) -> Option<Config> {
+        let Self { listen, admin, upstream, log, guard, rules } = self;
+        Some(Config {
+            server: server::Settings {
+                address: listen.address?.value,
+                connections: listen.connections?,
+                header_timeout: listen.header_timeout?,
+                header_max: listen.header_max?,
+                drain_timeout: guard.drain_timeout?,
+                access_log: log.access?,
+            },
+            admin: admin?.value,
+            upstream: upstream.settings?,
+            holds: guard.holds?,
+            exchange: exchange::Settings { body_timeout: listen.body_timeout?, linger: listen.linger? },
+            rules,
+            log_level: log.level?,
+        })
+    }
+}
+
+/// The command line as a layer over the file.
+fn flags(overrides: &Overrides) -> Vec<Flag<'_>> {
+    let given = [
+        (("upstream", "url"), "--upstream", overrides.upstream.as_deref()),
+        (("listen", "address"), "--listen", overrides.listen.as_deref()),
+        (("admin", "address"), "--admin", overrides.admin.as_deref()),
+        (("guard", "mode"), "--observe", overrides.observe.then_some("observe")),
+    ];
+    let flag = |(key, name, text): (_, _, Option<_>)| Some(Flag { key, name, value: value::flag(text?) });
+    given.into_iter().filter_map(flag).collect()
 }

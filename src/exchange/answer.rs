@@ -20,6 +20,7 @@ use crate::guard::verdict::{Reason, Refusal};
 use crate::rule::Rule;
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::fields::{PROXY_STATUS, XAPI_VERSION, strip_hop_by_hop};
+use crate::upstream::forward::Answered;
 use crate::upstream::streamed::Streamed;
 use crate::xapi::version::answer_version;
 
@@ -153,11 +154,21 @@ pub(super) fn without_tag(response: Response<Streamed>) -> Answer {
     answer
 }
 
-/// The upstream's complete response to a write.
-pub(super) fn written(mut response: Response<Contents>) -> Answer {
-    let has_trailers = response.body().has_trailers();
-    strip_hop_by_hop(response.headers_mut(), has_trailers);
-    response.map(AnswerBody::Contents)
+/// The upstream's response to a write.
+pub(super) fn written(mut response: Response<Answered>) -> Answer {
+    strip_hop_by_hop(response.headers_mut(), true);
+    response.map(|body| match body {
+        Answered::Whole(contents) => AnswerBody::Contents(contents),
+        Answered::Oversized(streamed) => AnswerBody::Streamed(streamed),
+    })
+}
+
+/// Contents that were read and are passed on as they came.
+pub(super) fn unchanged(head: http::response::Parts, contents: Contents) -> Answer {
+    let mut answer = Response::from_parts(head, AnswerBody::Contents(contents));
+    strip_hop_by_hop(answer.headers_mut(), true);
+    answer.headers_mut().remove(ETAG);
+    answer
 }
 
 /// A current representation with our entity-tag on it.

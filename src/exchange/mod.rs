@@ -12,7 +12,6 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
 use tokio_util::task::TaskTracker;
 
 use crate::memory::holds::Holds;
@@ -26,12 +25,8 @@ use crate::upstream::pool::Pool;
 pub struct Settings {
     /// The longest pause while a request's body is read.
     pub body_timeout: Duration,
-    /// The longest pause while the upstream's answer is read.
-    pub answer_timeout: Duration,
     /// How long an upload that is refused is read and thrown away, so that its client can read the refusal.
     pub linger: Duration,
-    /// Complete answers after which a write may still be applied.
-    pub unknown_outcome: Vec<StatusCode>,
 }
 
 /// What every exchange of a core works with.

@@ -38,7 +38,7 @@ impl Exchange {
         body: Paced,
         outcome: &mut Outcome,
     ) -> Result<Answer, Failure> {
-        onward::relay(&mut head, outcome.client.ip(), self.pool.authority());
+        onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
         let is_write = !matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
         if spelling.is_some() {
             outcome.verdict = Some("ambiguous");
@@ -116,7 +116,7 @@ impl Exchange {
             let wanted = || !client_left.is_cancelled();
             match this.pool.forward(write, lease, max, wanted).await {
                 Forwarded::Answered(in_flight, response) => {
-                    release(in_flight, response.status(), &this.settings.unknown_outcome);
+                    release(in_flight, response.status(), &this.pool.settings().unknown_outcome);
                     Ok(answer::written(response))
                 }
                 Forwarded::Unsent(_, failure) => Err(Failure::Unsent(failure)),

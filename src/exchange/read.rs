@@ -33,7 +33,7 @@ impl Exchange {
         let (response, lease) =
             self.pool.fetch(request, Purpose::Repeatable).await.map_err(Failure::Upstream)?;
         let (head, body) = response.into_parts();
-        let body = Paced::new(body, self.settings.answer_timeout);
+        let body = Paced::new(body, self.pool.settings().response_timeout);
         if head.status != StatusCode::OK || is_event_stream(&head) {
             return Ok(without_body_for_head(answer::without_tag(joined(head, body, lease)), wants_body));
         }
@@ -43,11 +43,12 @@ impl Exchange {
             Collected::TooLarge(body) => return Ok(too_large(head, body, lease, wants_body)),
         };
         lease.give_back();
+        // What is no current representation, or coded in a way that cannot be undone, gets no tag.
         let Some((contents, found)) = take_in(&head.headers, &contents, &super::reading(rule)) else {
-            return Ok(untouched(head, contents));
+            return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
         };
         let Representation::Current(current) = &found else {
-            return Ok(untouched(head, contents));
+            return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
         };
         // evaluate, answer
         Ok(match evaluate_read(&stated, &found, rule.matching) {
@@ -72,13 +73,6 @@ fn too_large(head: http::response::Parts, body: Paced, lease: Lease, wants_body:
         answer.headers_mut().insert(ETAG, tag.to_field());
     }
     without_body_for_head(answer, wants_body)
-}
-
-/// A 200 that is no current representation, or one whose coding cannot be undone: as it came, without a tag.
-fn untouched(head: http::response::Parts, contents: Contents) -> Answer {
-    let mut answer = answer::written(Response::from_parts(head, contents));
-    answer.headers_mut().remove(ETAG);
-    answer
 }
 
 /// The upstream was asked with GET, so that a HEAD must not wait for a body that nobody reads.

@@ -19,7 +19,7 @@ impl Exchange {
         let request = Request::from_parts(head, body.into());
         let (response, lease) =
             self.pool.fetch(request, purpose).await.map_err(|failure| unanswered(failure, purpose))?;
-        let pause = self.settings.answer_timeout;
+        let pause = self.pool.settings().response_timeout;
         Ok(answer::relayed(response.map(|body| Streamed::new(Paced::new(body, pause), lease))))
     }
 }

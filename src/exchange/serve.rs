@@ -57,7 +57,7 @@ impl Exchange {
         let rules = Arc::clone(&self.rules);
         let (rule, spelling) = match rules.select(&head) {
             Selection::Relay => {
-                onward::relay(&mut head, client_of(outcome), self.pool.authority());
+                onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
                 return self.relay(head, body).await;
             }
             Selection::Guarded(rule) => (rule, None),
@@ -77,7 +77,7 @@ impl Exchange {
         match head.method {
             Method::GET | Method::HEAD => {
                 named_at_most_once(rule, &head)?;
-                onward::relay(&mut head, client_of(outcome), self.pool.authority());
+                onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
                 if http_body::Body::is_end_stream(&body) {
                     self.read(rule, head, asked).await
                 } else {
@@ -86,7 +86,7 @@ impl Exchange {
                 }
             }
             Method::OPTIONS | Method::TRACE => {
-                onward::relay(&mut head, client_of(outcome), self.pool.authority());
+                onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
                 self.relay(head, body).await
             }
             _ => self.write(rule, head, body, asked, outcome).await,

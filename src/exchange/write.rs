@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::outcome::Outcome;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
+use crate::fault;
 use crate::guard::evaluate::evaluate;
 use crate::guard::plan::{Plan, plan};
 use crate::guard::settle::{Settlement, reads_back, settle};
@@ -43,7 +44,7 @@ impl Exchange {
         // accept: the whole body first, so that a slow client never holds a scope
         let contents = self.whole_body(&head.headers, body, rule.document_max).await?;
 
-        onward::relay(&mut head, outcome.client.ip(), self.pool.authority());
+        onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
 
         // identify
         if overridden_in_form(&head, &contents.to_bytes()) {
@@ -61,6 +62,7 @@ impl Exchange {
         let waits = Instant::now();
         let hold = self.holds.take(identity.scope).await.map_err(Failure::Denied)?;
         outcome.hold = Some(waits.elapsed());
+        assert!(!fault::is_ordered(&head.headers, "panic-under-hold"), "ordered by a test");
 
         // learn, evaluate
         let policy = rule.policy(&head.method, &head.headers);
@@ -96,10 +98,12 @@ impl Exchange {
                 Forwarded::Lost(_, failure) => return Err(Failure::OutcomeUnknown(failure)),
             };
 
+            assert!(!fault::is_ordered(&head.headers, "panic-in-flight"), "ordered by a test");
+
             // settle: an in-flight write that is dropped leaves its scope unsettled
             response.headers_mut().remove(ETAG);
             let status = response.status();
-            let _hold = match settle(status, &this.settings.unknown_outcome) {
+            let _hold = match settle(status, &this.pool.settings().unknown_outcome) {
                 Settlement::Known => in_flight.settle(),
                 Settlement::Unknown => return Ok(answer::written(response)),
             };

@@ -3,8 +3,12 @@
 //! *Select* finds the rule by the path; *identify* names the document and what is held for it. Both only look at
 //! the request: they do no I/O, and the target alone makes the scope.
 
+mod fold;
 pub mod identity;
+mod method_override;
 pub mod pattern;
+mod query;
+mod reading;
 pub mod select;
 
 use std::collections::HashMap;

@@ -21,8 +21,6 @@ pub enum Failure {
     ProtocolError,
     /// Its answer broke off.
     ResponseIncomplete,
-    /// Its answer is larger than can be held.
-    ResponseTooLarge,
     /// Its contents are compressed in a way that cannot be undone here.
     ContentCoding,
     /// The request's own body did not arrive whole, so it could not be sent whole.
@@ -44,7 +42,6 @@ impl Failure {
             Self::ProtocolError | Self::UnusableProbe(_) => "http_protocol_error",
             Self::RequestInterrupted => "http_request_error",
             Self::ResponseIncomplete => "http_response_incomplete",
-            Self::ResponseTooLarge => "http_response_body_size",
             Self::ContentCoding => "http_response_content_coding",
         }
     }
@@ -60,7 +57,6 @@ impl Failure {
             | Self::ConnectionTerminated
             | Self::ProtocolError
             | Self::ResponseIncomplete
-            | Self::ResponseTooLarge
             | Self::ContentCoding
             | Self::UnusableProbe(_) => StatusCode::BAD_GATEWAY,
         }
@@ -85,7 +81,6 @@ impl Failure {
             Self::ResponseTimeout => "The upstream did not answer in time.".into(),
             Self::ProtocolError => "The upstream's answer is not well-formed HTTP.".into(),
             Self::ResponseIncomplete => "The upstream's answer broke off.".into(),
-            Self::ResponseTooLarge => "The upstream's answer is too large to be held.".into(),
             Self::ContentCoding => {
                 "The upstream compressed its answer, although asked not to, in a way that cannot be undone here."
                     .into()

@@ -10,6 +10,7 @@ use super::onward;
 use super::pool::{Lease, Pool, Purpose};
 use super::probe::interrupted;
 use super::send::{Outgoing, Unanswered};
+use super::streamed::Streamed;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Paced};
 use crate::guard::verdict::Clearance;
@@ -30,12 +31,21 @@ pub struct Write {
 /// What became of a write.
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once and never kept")]
 pub enum Forwarded {
-    /// The upstream answered, and its answer is complete.
-    Answered(InFlight, Response<Contents>),
+    /// The upstream answered.
+    Answered(InFlight, Response<Answered>),
     /// Not one byte was sent: nothing has changed, and the hold is still just a hold.
     Unsent(Hold, Failure),
     /// It was sent, or a part of it, and no complete answer came: it may or may not be applied.
     Lost(InFlight, Failure),
+}
+
+/// The body of an answer to a write.
+#[derive(Debug)]
+pub enum Answered {
+    /// It is complete.
+    Whole(Contents),
+    /// It is larger than may be held, and the rest is yet to come. The upstream is long done with the write then.
+    Oversized(Streamed),
 }
 
 impl Pool {
@@ -52,7 +62,7 @@ impl Pool {
     /// Sends a write under its hold, and reads the whole answer.
     ///
     /// A write is sent a second time only when not one byte of it was sent the first time, and only as long as
-    /// `wanted` says that its client is still there. An answer of more than `answer_max` bytes counts as lost.
+    /// `wanted` says that its client is still there. At most `answer_max` bytes of the answer are held.
     pub async fn forward(
         self: &Arc<Self>,
         write: Write,
@@ -91,17 +101,17 @@ impl Pool {
         mut lease: Lease,
         request: Request<Outgoing>,
         answer_max: u64,
-    ) -> Result<Response<Contents>, Unanswered> {
-        let time = self.settings.response_timeout;
-        let lost = |failure| Unanswered { failure, unsent: None };
+    ) -> Result<Response<Answered>, Unanswered> {
+        let time = self.settings().response_timeout;
         let (head, body) = lease.send(request, time).await?.into_parts();
-        match Paced::new(body, time).collect(answer_max).await {
+        let body = match Paced::new(body, time).collect(answer_max).await {
             Ok(Collected::Whole(contents)) => {
                 lease.give_back();
-                Ok(Response::from_parts(head, contents))
+                Answered::Whole(contents)
             }
-            Ok(Collected::TooLarge(_)) => Err(lost(Failure::ResponseTooLarge)),
-            Err(broken) => Err(lost(interrupted(broken))),
-        }
+            Ok(Collected::TooLarge(body)) => Answered::Oversized(Streamed::new(body, lease)),
+            Err(broken) => return Err(Unanswered { failure: interrupted(broken), unsent: None }),
+        };
+        Ok(Response::from_parts(head, body))
     }
 }

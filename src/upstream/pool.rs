@@ -18,7 +18,7 @@ const FRESH: Duration = Duration::from_secs(1);
 /// The connections of one core.
 #[derive(Debug)]
 pub struct Pool {
-    pub(super) settings: Settings,
+    settings: Settings,
     /// The one that was used last is lent first, so that the others can grow old.
     idle: Mutex<Vec<Idle>>,
     /// How many exchanges may be under way; shared by all cores.
@@ -56,9 +56,9 @@ impl Pool {
         Arc::new(Self { settings, idle: Mutex::default(), exchanges })
     }
 
-    /// The upstream's host and port.
-    pub fn authority(&self) -> &str {
-        &self.settings.authority
+    /// How the upstream is reached and what is expected of it.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Lends a connection: an idle one that suits the purpose, or a new one.

@@ -64,7 +64,7 @@ impl Pool {
         let request = Request::from_parts(onward::probe(write), Outgoing::Contents(Contents::default()));
         let (response, lease) = self.fetch(request, Purpose::Repeatable).await?;
         let (head, body) = response.into_parts();
-        Ok((head, Paced::new(body, self.settings.response_timeout), lease))
+        Ok((head, Paced::new(body, self.settings().response_timeout), lease))
     }
 
     /// Reads back what a write left behind, and gives its entity-tag if it is what was sent.
@@ -76,7 +76,7 @@ impl Pool {
         sent: &Contents,
         reading: &Reading<'_>,
     ) -> Option<EntityTag> {
-        let shown = tokio::time::timeout(self.settings.read_back_timeout, async {
+        let shown = tokio::time::timeout(self.settings().read_back_timeout, async {
             let (head, body, lease) = self.ask(write).await.ok()?;
             if head.status != StatusCode::OK {
                 return None;

@@ -99,7 +99,7 @@ impl Pool {
         let again = (purpose == Purpose::Repeatable && request.body().is_end_stream())
             .then(|| request_head(&request));
         let mut lease = self.lend(purpose).await?;
-        let unanswered = match lease.send(request, self.settings.response_timeout).await {
+        let unanswered = match lease.send(request, self.settings().response_timeout).await {
             Ok(response) => return Ok((response, lease)),
             Err(unanswered) => unanswered,
         };
@@ -110,7 +110,7 @@ impl Pool {
         };
         drop(lease);
         let mut lease = self.lend_new().await?;
-        match lease.send(request, self.settings.response_timeout).await {
+        match lease.send(request, self.settings().response_timeout).await {
             Ok(response) => Ok((response, lease)),
             Err(unanswered) => Err(unanswered.failure),
         }

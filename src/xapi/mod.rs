@@ -1,4 +1,5 @@
-//! What is peculiar to xAPI (IEEE 9274.1.1 and its 1.0.x predecessors): agents and the alternate request syntax.
+//! What is peculiar to xAPI (IEEE 9274.1.1 and its 1.0.x predecessors): agents, versions and the alternate request
+//! syntax.
 
 pub mod agent;
 pub mod version;

@@ -1,0 +1,94 @@
+//! `[guard]`: what holds for every guarded resource, and the bounds of waiting.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use super::duration::wait;
+use super::presets::{Preset, presets};
+use super::problem::Problems;
+use super::section::Section;
+use super::size::size;
+use super::value::{Value, choice, count};
+use crate::guard::policy::Mode;
+use crate::guard::settle::ReadBack;
+use crate::memory::holds;
+use crate::semantics::preconditions::Matching;
+
+/// What `[guard]` says.
+pub(super) struct Guard {
+    pub(super) drain_timeout: Option<Duration>,
+    pub(super) presets: Option<Vec<Preset>>,
+    pub(super) holds: Option<holds::Settings>,
+    pub(super) shared: Shared,
+}
+
+/// The four keys that `[guard]` and every resource have; a resource's own win.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Shared {
+    pub(super) mode: Option<Mode>,
+    pub(super) document_max: Option<u64>,
+    pub(super) read_back: Option<ReadBack>,
+    pub(super) matching: Option<Matching>,
+}
+
+pub(super) fn guard(section: &mut Section<'_, '_>, settle_time: Option<Duration>) -> Guard {
+    Guard {
+        drain_timeout: section.read("drain-timeout", wait),
+        presets: section.read("presets", presets),
+        holds: holds(section, settle_time),
+        shared: Shared::read(section),
+    }
+}
+
+fn holds(section: &mut Section<'_, '_>, settle_time: Option<Duration>) -> Option<holds::Settings> {
+    let wait = section.read("hold-wait", wait);
+    let queue = section.read("hold-queue", count);
+    let waiters = section.read("hold-waiters", count);
+    let scopes = section.read("scopes-max", count);
+    Some(holds::Settings {
+        wait: wait?,
+        queue: queue?,
+        waiters: waiters?,
+        scopes: scopes?,
+        settle_time: settle_time?,
+    })
+}
+
+impl Shared {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        Self {
+            mode: section.read("mode", mode),
+            document_max: section.read("document-max", document_max),
+            read_back: section.read("read-back", read_back),
+            matching: section.read("etag-matching", matching),
+        }
+    }
+
+    /// These, and where they are silent the others.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            mode: self.mode.or(other.mode),
+            document_max: self.document_max.or(other.document_max),
+            read_back: self.read_back.or(other.read_back),
+            matching: self.matching.or(other.matching),
+        }
+    }
+}
+
+fn mode(value: &Value<'_>) -> Result<Mode, Problems> {
+    choice(value, &[("enforce", Mode::Enforce), ("observe", Mode::Observe)])
+}
+
+/// Every document that is written stands in memory as a whole.
+fn document_max(value: &Value<'_>) -> Result<u64, Problems> {
+    size(value, ByteSize::b(1)..=ByteSize::gib(1))
+}
+
+fn read_back(value: &Value<'_>) -> Result<ReadBack, Problems> {
+    choice(value, &[("auto", ReadBack::Auto), ("always", ReadBack::Always), ("never", ReadBack::Never)])
+}
+
+fn matching(value: &Value<'_>) -> Result<Matching, Problems> {
+    choice(value, &[("lenient", Matching::Lenient), ("strict", Matching::Strict)])
+}

@@ -1,0 +1,710 @@
+//! Tables of what is read and what is refused, and that no text whatever makes a panic.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use proptest::prelude::*;
+
+use super::problem::{Colours, Place, Problem};
+use super::*;
+use crate::fingerprint::Algorithm;
+use crate::guard::policy::{Mode, Treatment, Unconditional};
+use crate::guard::settle::ReadBack;
+use crate::rule::Rule;
+use crate::rule::identity::Part;
+use crate::semantics::preconditions::Matching;
+
+const URL: &str = "http://127.0.0.1:8000";
+
+fn with_url() -> Overrides {
+    Overrides { upstream: Some(URL.to_owned()), ..Overrides::default() }
+}
+
+fn read(text: &str) -> Result<Config, Problems> {
+    Config::read(Some(("f.toml", text)), &with_url())
+}
+
+fn good(text: &str) -> Config {
+    read(text).unwrap_or_else(|problems| panic!("{text}\n{problems}"))
+}
+
+fn bad(text: &str) -> Vec<Problem> {
+    match read(text) {
+        Ok(config) => panic!("{text}\n{config:?}"),
+        Err(problems) => problems.0,
+    }
+}
+
+/// A file with the keys that are shown as examples written out.
+fn with_examples(text: &str) -> String {
+    let uncomment = |line: &str| match line.strip_prefix('#') {
+        Some(example) if !example.is_empty() && !example.starts_with(' ') => example.to_owned(),
+        _ => line.to_owned(),
+    };
+    text.lines().map(uncomment).collect::<Vec<_>>().join("\n")
+}
+
+/// A configuration as a text that is the same for the same settings: hash maps are put in order.
+fn shown(config: &Config) -> String {
+    let Config { server, admin, upstream, holds, exchange, rules, log_level } = config;
+    let rules: Vec<String> = rules.0.iter().map(|rule| shown_rule(rule)).collect();
+    format!("{server:#?}{admin:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}")
+}
+
+fn shown_rule(rule: &Rule) -> String {
+    let by_method = |map: &std::collections::HashMap<Method, Unconditional>| {
+        format!(
+            "{:?}",
+            map.iter().map(|(method, what)| (method.to_string(), *what)).collect::<BTreeMap<_, _>>()
+        )
+    };
+    let when: Vec<_> = rule.when.iter().map(|when| (&when.header, by_method(&when.unconditional))).collect();
+    let rest = Rule { unconditional: Default::default(), when: Vec::new(), ..rule.clone() };
+    format!("{rest:?}{}{when:?}", by_method(&rule.unconditional))
+}
+
+fn rule<'a>(config: &'a Config, name: &str) -> &'a Rule {
+    config.rules.0.iter().find(|rule| &*rule.name == name).expect("a rule of that name")
+}
+
+/// What an unconditional write gets that says nothing about versions, or has this field.
+fn gets(rule: &Rule, method: Method, field: Option<(&'static str, &'static str)>) -> Unconditional {
+    let fields = field.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    rule.policy(&method, &fields.into_iter().collect()).unconditional
+}
+
+/// A field that every glob here fits which is written like it.
+const V1: Option<(&str, &str)> = Some(("x-experience-api-version", "1.0*"));
+const V2: Option<(&str, &str)> = Some(("x-experience-api-version", "2*"));
+const TENANT: Option<(&str, &str)> = Some(("x-tenant", "a*"));
+
+#[test]
+fn the_default_file_equals_an_empty_one() {
+    let nothing = Config::read(None, &with_url()).expect("the defaults");
+    assert_eq!(shown(&good("")), shown(&nothing));
+    assert_eq!(shown(&good(DEFAULT)), shown(&nothing));
+}
+
+#[test]
+fn the_defaults_are_what_is_promised() {
+    let config = good("");
+    assert_eq!(
+        config.server,
+        server::Settings {
+            address: "127.0.0.1:8080".parse().expect("an address"),
+            connections: 10_000,
+            header_timeout: Duration::from_secs(30),
+            header_max: 64 * 1024,
+            drain_timeout: Duration::from_secs(25),
+            access_log: true,
+        }
+    );
+    assert_eq!(
+        config.exchange,
+        exchange::Settings { body_timeout: Duration::from_secs(30), linger: Duration::from_secs(5) }
+    );
+    assert_eq!(config.upstream.authority, "127.0.0.1:8000");
+    assert_eq!(config.upstream.unknown_outcome.len(), 8);
+    assert_eq!(config.holds.settle_time, config.upstream.settle_time);
+    assert_eq!((config.holds.queue, config.holds.waiters, config.holds.scopes), (256, 10_000, 100_000));
+    assert_eq!(config.admin.port(), 9901);
+    assert_eq!(config.log_level, LevelFilter::INFO);
+    let names: Vec<&str> = config.rules.0.iter().map(|rule| &*rule.name).collect();
+    assert_eq!(names, ["state", "agent-profile", "activity-profile"]);
+    for rule in &config.rules.0 {
+        assert_eq!(
+            (rule.mode, rule.matching, rule.read_back),
+            (Mode::Enforce, Matching::Lenient, ReadBack::Auto)
+        );
+        assert_eq!((rule.etag, rule.xapi, rule.document_max), (Algorithm::Sha1, true, 10 * 1024 * 1024));
+        assert_eq!(rule.absent.statuses, [StatusCode::NOT_FOUND, StatusCode::GONE]);
+    }
+}
+
+#[test]
+fn the_examples_in_the_default_file_can_be_used() {
+    let text = with_examples(DEFAULT);
+    let config = Config::read(Some(("default.toml", &text)), &Overrides::default());
+    let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.upstream.authority, "127.0.0.1:8000");
+    let notes = rule(&config, "notes");
+    assert_eq!(notes.unconditional[&Method::PUT], Unconditional::REQUIRE);
+    assert_eq!(notes.when.len(), 1);
+}
+
+#[test]
+fn the_example_resource_shows_the_values_that_keys_have_when_left_out() {
+    let least = "[resource.notes]\npath = \"/api/notes/{id}\"\nidentity = [\"path\"]\n";
+    let shown_one = with_examples(DEFAULT);
+    let without_writers: String =
+        shown_one.lines().filter(|line| !line.starts_with("unconditional")).collect::<Vec<_>>().join("\n");
+    let without_writers = without_writers
+        .replace("[[resource.notes.when]]\n", "")
+        .replace("header = { X-Api-Version = \"1.*\" }", "");
+    assert_eq!(shown_rule(rule(&good(&without_writers), "notes")), shown_rule(rule(&good(least), "notes")));
+}
+
+#[test]
+fn the_default_file_holds_every_key() {
+    let text = with_examples(DEFAULT);
+    let default = DeTableKeys::of(&text);
+    for section in ["listen", "upstream", "admin", "log", "guard", "resource.notes"] {
+        let problems = bad(&format!("[{section}]\nnonsense = 1\n"));
+        let remedy =
+            problems.iter().find(|problem| problem.message.starts_with("unknown key")).expect("unknown");
+        let remedy = remedy.remedy.as_deref().expect("a list of keys");
+        let mut known: Vec<&str> = remedy.split('`').skip(1).step_by(2).collect();
+        known.sort_unstable();
+        assert_eq!(known, default.in_section(section), "[{section}]");
+    }
+}
+
+/// The keys of a text, by section.
+struct DeTableKeys(toml::Table);
+
+impl DeTableKeys {
+    fn of(text: &str) -> Self {
+        Self(text.parse().expect("TOML"))
+    }
+
+    fn in_section(&self, section: &str) -> Vec<&str> {
+        let table = section.split('.').fold(&self.0, |table, name| table[name].as_table().expect("a table"));
+        let mut keys: Vec<&str> = table.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        keys
+    }
+}
+
+fn is_key(line: &&str) -> bool {
+    line.contains(" = ") && !line.starts_with("# ")
+}
+
+#[test]
+fn every_key_of_every_embedded_file_has_a_reason() {
+    for (name, text) in [("default", DEFAULT)]
+        .into_iter()
+        .chain(presets::sources().iter().map(|source| ("preset", source.text.as_str())))
+    {
+        let mut above = "";
+        let mut run_explained = false;
+        for line in text.lines() {
+            if is_key(&line) {
+                // A run of lines of one key, as of `unconditional`, shares its reason.
+                let same_key = line.split('.').next() == above.split('.').next() && line.contains('.');
+                let example = name == "default" && line.starts_with('#');
+                run_explained = above.starts_with("# ") || (same_key && run_explained) || example;
+                assert!(run_explained, "{name}: {line}");
+            }
+            above = line;
+        }
+    }
+}
+
+/// Text, what is read from it, and a sentence that names the row.
+#[test]
+fn what_is_read() {
+    type Row = (&'static str, &'static str, fn(&Config) -> String, &'static str);
+    let rows: [Row; 22] = [
+        ("an IPv6 address", "[listen]\naddress = \"[::1]:0\"", |c| c.server.address.to_string(), "[::1]:0"),
+        ("one connection", "[listen]\nconnections = 1", |c| c.server.connections.to_string(), "1"),
+        (
+            "hexadecimal, with underscores",
+            "[listen]\nconnections = 0x1_0",
+            |c| c.server.connections.to_string(),
+            "16",
+        ),
+        ("the smallest head", "[listen]\nheader-max = \"8KiB\"", |c| c.server.header_max.to_string(), "8192"),
+        ("a decimal unit", "[listen]\nheader-max = \"10 kB\"", |c| c.server.header_max.to_string(), "10000"),
+        ("a dotted key", "listen.linger = \"250ms\"", |c| format!("{:?}", c.exchange.linger), "250ms"),
+        (
+            "two units",
+            "[listen]\nbody-timeout = \"1min 5s\"",
+            |c| format!("{:?}", c.exchange.body_timeout),
+            "65s",
+        ),
+        ("no waiting", "[guard]\nhold-wait = \"0s\"", |c| format!("{:?}", c.holds.wait), "0ns"),
+        (
+            "no unknown outcome",
+            "[upstream]\nunknown-outcome = []",
+            |c| format!("{:?}", c.upstream.unknown_outcome),
+            "[]",
+        ),
+        ("exclusive", "[upstream]\nexclusive = true", |c| c.upstream.exclusive.to_string(), "true"),
+        (
+            "the settle time of holds",
+            "[upstream]\nsettle-time = \"1s\"",
+            |c| format!("{:?}", c.holds.settle_time),
+            "1s",
+        ),
+        (
+            "no logs",
+            "[log]\nlevel = \"off\"\naccess = false",
+            |c| format!("{:?} {}", c.log_level, c.server.access_log),
+            "LevelFilter::OFF false",
+        ),
+        ("no presets", "[guard]\npresets = []", |c| c.rules.0.len().to_string(), "0"),
+        (
+            "the strict preset alone",
+            "[guard]\npresets = [\"xapi-strict\"]",
+            |c| c.rules.0.len().to_string(),
+            "3",
+        ),
+        (
+            "both presets",
+            "[guard]\npresets = [\"xapi-strict\", \"xapi\"]",
+            |c| c.rules.0.len().to_string(),
+            "3",
+        ),
+        (
+            "observe for all",
+            "[guard]\nmode = \"observe\"",
+            |c| format!("{:?}", rule(c, "state").mode),
+            "Observe",
+        ),
+        (
+            "a resource's own mode",
+            "[guard]\nmode = \"observe\"\n[resource.state]\nmode = \"enforce\"",
+            |c| format!("{:?} {:?}", rule(c, "state").mode, rule(c, "agent-profile").mode),
+            "Enforce Observe",
+        ),
+        (
+            "a preset's resource key by key",
+            "[resource.state]\ndocument-max = \"1MiB\"\nread-back = \"never\"\netag-matching = \"strict\"",
+            |c| {
+                let rule = rule(c, "state");
+                format!("{} {:?} {:?} {:?}", rule.document_max, rule.read_back, rule.matching, rule.etag)
+            },
+            "1048576 Never Strict Sha1",
+        ),
+        (
+            "what a missing document looks like",
+            "[resource.state]\nabsent = [404, 204, \"empty-200\", \"{}\"]",
+            |c| format!("{:?}", rule(c, "state").absent),
+            "Absent { statuses: [404, 204], empty: true, empty_object: true }",
+        ),
+        (
+            "a scope written without the question mark",
+            "[resource.state]\nscope = [\"activityId\", \"registration\"]",
+            |c| format!("{:?}", rule(c, "state").naming.scope[1]),
+            "Parameter { name: \"registration\", optional: true }",
+        ),
+        (
+            "one's own rules come first and in order",
+            "[resource.z]\npath = \"/z\"\nidentity = [\"path\"]\n[resource.a]\npath = \"/a\"\nidentity = [\"id\"]",
+            |c| c.rules.0.iter().map(|rule| rule.name.to_string()).collect::<Vec<_>>().join(" "),
+            "z a state agent-profile activity-profile",
+        ),
+        (
+            "a status for each case",
+            "[resource.state]\nunconditional.PATCH = { existing = 412, missing = \"forward\" }",
+            |c| format!("{:?}", rule(c, "state").unconditional[&Method::PATCH]),
+            "Unconditional { existing: Refuse(412), missing: Forward }",
+        ),
+    ];
+    for (name, text, shown, expected) in rows {
+        assert_eq!(shown(&good(text)), expected, "{name}");
+    }
+}
+
+/// One row of `tests/refused.txt`: its name, the file's text, and its one problem as said there.
+struct Refused<'a> {
+    name: &'a str,
+    text: String,
+    under: &'a str,
+    says: &'a str,
+    help: &'a str,
+}
+
+impl<'a> Refused<'a> {
+    fn parse(row: &'a str) -> Self {
+        let (name, rest) = row.split_once('\n').expect("a name, then the text");
+        let field = |key: &str| rest.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        let text: Vec<&str> = rest.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+        Self {
+            name,
+            text: text.join("\n"),
+            under: field("under "),
+            says: field("says  "),
+            help: field("help  "),
+        }
+    }
+}
+
+#[test]
+fn what_is_refused() {
+    let rows: Vec<Refused<'_>> =
+        include_str!("tests/refused.txt").trim_end().split("\n\n").map(Refused::parse).collect();
+    assert!(rows.len() > 80);
+    for row in rows {
+        let problems = bad(&row.text);
+        let [problem] = problems.as_slice() else { panic!("{}: one problem, not {problems:#?}", row.name) };
+        let under = match &problem.place {
+            Some(Place::File { source, span }) => &source.text[source.shown(span)],
+            Some(Place::Flag(flag)) => flag,
+            None => "",
+        };
+        assert_eq!((problem.message.as_str(), under), (row.says, row.under), "{}", row.name);
+        let help = problem.remedy.as_deref().unwrap_or_default();
+        assert!(help.contains(row.help), "{}: {help}", row.name);
+    }
+}
+
+#[test]
+fn upstream_urls() {
+    /// A URL, and host and port, or parts of the message and of the remedy.
+    type Row = (&'static str, Result<&'static str, (&'static str, &'static str)>);
+    let rows: &[Row] = &[
+        ("http://127.0.0.1:8000", Ok("127.0.0.1:8000")),
+        ("http://127.0.0.1:8000/", Ok("127.0.0.1:8000")),
+        ("HTTP://lrs.example", Ok("lrs.example:80")),
+        ("http://[::1]:81", Ok("[::1]:81")),
+        ("http://my_lrs-1.internal:080", Ok("my_lrs-1.internal:80")),
+        ("127.0.0.1:8000", Err(("scheme is missing", "write \"http://127.0.0.1:8000\""))),
+        ("localhost", Err(("scheme is missing", "write \"http://localhost\""))),
+        ("http:/localhost:1", Err(("scheme is missing", "write \"http://localhost:1\""))),
+        ("", Err(("scheme is missing", "write \"http://127.0.0.1:8000\""))),
+        ("https://lrs.example", Err(("TLS to the upstream, which is not supported yet", "URL with http"))),
+        ("ftp://lrs.example", Err(("scheme that is not supported: `ftp`", "URL with http"))),
+        ("http://", Err(("the host is missing", ""))),
+        ("http://:80", Err(("the host is missing", ""))),
+        ("http://host:", Err(("the port is not a number", ""))),
+        ("http://host:0", Err(("the port is not a number", ""))),
+        ("http://host:+80", Err(("the port is not a number", ""))),
+        ("http://host:99999", Err(("the port is not a number", ""))),
+        ("http://::1:8000", Err(("must stand in brackets", "http://[::1]:8000"))),
+        ("http://[::1", Err(("bracket is not closed", ""))),
+        ("http://[zz]:1", Err(("no IPv6 address in the brackets", ""))),
+        ("http://[::1]80", Err(("the port is not a number", ""))),
+        ("http://a b", Err(("a character that no host has", ""))),
+        ("http://ä.example", Err(("ASCII", ""))),
+        ("http://host/xapi", Err(("has a path, and paths go through unchanged", "write \"http://host:80\""))),
+        ("http://host?a=b", Err(("has a query", "write \"http://host:80\""))),
+        ("http://host/#a", Err(("has a path", ""))),
+        ("http://user:secret@host", Err(("holds a user name", ""))),
+    ];
+    for (url, expected) in rows {
+        let overrides = Overrides { upstream: Some((*url).to_owned()), ..Overrides::default() };
+        let read = Config::read(None, &overrides);
+        match (read, expected) {
+            (Ok(config), Ok(authority)) => assert_eq!(config.upstream.authority, *authority, "{url}"),
+            (Err(problems), Err((message, remedy))) => {
+                let [problem] = problems.0.as_slice() else { panic!("{url}: {problems}") };
+                assert!(problem.message.contains(message), "{url}: {problem:?}");
+                assert!(
+                    problem.remedy.as_deref().is_some_and(|given| given.contains(remedy)),
+                    "{url}: {problem:?}"
+                );
+                assert!(!problems.to_string().contains("secret"), "{url}");
+            }
+            (read, _) => panic!("{url}: {read:?}"),
+        }
+    }
+}
+
+#[test]
+fn flags_win_over_the_file_and_the_file_over_the_defaults() {
+    let file = "[upstream]\nurl = \"http://file:1\"\n[listen]\naddress = \"127.0.0.1:1\"\n[admin]\naddress = \"127.0.0.1:2\"\n\
+        [resource.state]\nmode = \"enforce\"";
+    let from_file = Config::read(Some(("f", file)), &Overrides::default()).expect("a configuration");
+    assert_eq!(from_file.upstream.authority, "file:1");
+    assert_eq!((from_file.server.address.port(), from_file.admin.port()), (1, 2));
+    let overrides = Overrides {
+        upstream: Some("http://flag:3".to_owned()),
+        listen: Some("127.0.0.1:4".to_owned()),
+        admin: Some("127.0.0.1:5".to_owned()),
+        observe: true,
+    };
+    let from_flags = Config::read(Some(("f", file)), &overrides).expect("a configuration");
+    assert_eq!(from_flags.upstream.authority, "flag:3");
+    assert_eq!((from_flags.server.address.port(), from_flags.admin.port()), (4, 5));
+    assert!(from_flags.rules.0.iter().all(|rule| rule.mode == Mode::Observe));
+}
+
+#[test]
+fn port_0_never_clashes() {
+    let overrides = Overrides {
+        listen: Some("127.0.0.1:0".to_owned()),
+        admin: Some("127.0.0.1:0".to_owned()),
+        ..with_url()
+    };
+    assert!(Config::read(None, &overrides).is_ok());
+}
+
+#[test]
+fn only_running_needs_an_upstream() {
+    let text = "[listen]\nconnections = 5";
+    assert!(Config::check("f", text).is_ok());
+    let problems = Config::read(Some(("f", text)), &Overrides::default()).expect_err("nobody named it");
+    assert_eq!(problems.0.len(), 1);
+    assert!(problems.to_string().contains("--upstream http://127.0.0.1:8000"), "{problems}");
+    // It is one problem among the others, and none beside a file that could not be read.
+    let problems = Config::read(Some(("f", "[listen]\nconnections = 0")), &Overrides::default());
+    assert_eq!(problems.expect_err("two problems").0.len(), 2);
+    let problems = Config::read(Some(("f", "[listen\n")), &Overrides::default()).expect_err("no TOML");
+    assert!(!problems.to_string().contains("no upstream"), "{problems}");
+}
+
+#[test]
+fn the_presets_say_what_the_standard_says() {
+    let (forward, conflict) = (Unconditional::FORWARD, Unconditional::CONFLICT);
+    let new_is_400 = Unconditional {
+        existing: Treatment::Refuse(StatusCode::CONFLICT),
+        missing: Treatment::Refuse(StatusCode::BAD_REQUEST),
+    };
+    let (xapi, strict) = (good(""), good("[guard]\npresets = [\"xapi-strict\"]"));
+    for (resource, old, old_strict) in [
+        ("state", forward, forward),
+        ("agent-profile", conflict, new_is_400),
+        ("activity-profile", conflict, new_is_400),
+    ] {
+        assert_eq!(gets(rule(&xapi, resource), Method::PUT, None), old, "{resource}");
+        assert_eq!(gets(rule(&strict, resource), Method::PUT, None), old_strict, "{resource}, strict");
+        for config in [&xapi, &strict] {
+            assert_eq!(gets(rule(config, resource), Method::PUT, V2), conflict, "{resource} under 2.x");
+            for method in [Method::POST, Method::DELETE] {
+                assert_eq!(
+                    gets(rule(config, resource), method.clone(), None),
+                    forward,
+                    "{method} {resource}"
+                );
+            }
+        }
+    }
+    let naming = &rule(&xapi, "state").naming;
+    let required = |name: &str| Part::Parameter { name: name.to_owned(), optional: false };
+    assert_eq!(naming.scope, [required("activityId"), required("agent")]);
+    assert_eq!(naming.identity.len(), 4);
+    assert_eq!(
+        (naming.agents.as_slice(), naming.collection.as_slice()),
+        (&["agent".to_owned()][..], &[Method::DELETE][..])
+    );
+    assert_eq!(rule(&xapi, "agent-profile").naming.scope, rule(&xapi, "agent-profile").naming.identity);
+}
+
+#[test]
+fn an_exception_of_a_preset_never_wins_over_a_line_of_the_user() {
+    let (forward, conflict, require) =
+        (Unconditional::FORWARD, Unconditional::CONFLICT, Unconditional::REQUIRE);
+    let state = |text: &str| rule(&good(&format!("[resource.state]\n{text}")), "state").clone();
+
+    let named = state("unconditional.PUT = \"forward\"");
+    assert_eq!(gets(&named, Method::PUT, V2), forward, "the line names PUT");
+
+    let other = state("unconditional.DELETE = \"require\"");
+    assert_eq!(gets(&other, Method::PUT, V2), conflict, "the preset still stands for PUT");
+    assert_eq!(gets(&other, Method::DELETE, V2), require);
+
+    let design = state(
+        "unconditional.PUT = \"conflict\"\n[[resource.state.when]]\n\
+         header = { X-Experience-API-Version = \"1.0*\" }\nunconditional.PUT = \"forward\"",
+    );
+    assert_eq!(gets(&design, Method::PUT, V1), forward);
+    assert_eq!(gets(&design, Method::PUT, V2), conflict, "by the line, not by the preset's exception");
+    assert_eq!(design.when.len(), 1);
+
+    let only_when =
+        state("[[resource.state.when]]\nheader = { X-Tenant = \"a*\" }\nunconditional.PUT = \"require\"");
+    assert_eq!(gets(&only_when, Method::PUT, TENANT), require);
+    assert_eq!(gets(&only_when, Method::PUT, None), forward, "the preset's line stands");
+    assert_eq!(only_when.when.len(), 1, "its exception for PUT is dropped");
+
+    let for_post =
+        state("[[resource.state.when]]\nheader = { X-Tenant = \"a*\" }\nunconditional.POST = \"require\"");
+    assert_eq!(for_post.when.len(), 2, "exceptions for other methods stay, after the user's");
+    assert_eq!(gets(&for_post, Method::POST, TENANT), require);
+    assert_eq!(gets(&for_post, Method::PUT, V2), conflict);
+
+    assert!(state("when = []").when.is_empty(), "an empty list drops them all");
+}
+
+#[test]
+fn what_a_preset_says_is_blamed_on_what_the_user_says() {
+    for (text, place) in [
+        ("[resource.state]\nidentity = [\"activityId\", \"stateId\"]", "[\"activityId\", \"stateId\"]"),
+        ("[resource.state]\nscope = [\"activityId\", \"stateId\"]", "\"stateId\""),
+        ("[resource.state]\npath = \"/**/agents/profile\"", "\"/**/agents/profile\""),
+        ("[resource.n]\npath = \"/**/agents/profile\"\nidentity = [\"id\"]", "\"/**/agents/profile\""),
+        ("resource.n.mode = \"observe\"", "n"),
+    ] {
+        for problem in bad(text) {
+            let Some(Place::File { source, span }) = &problem.place else { panic!("{problem:?}") };
+            assert_eq!(
+                (source.name.as_str(), &source.text[source.shown(span)]),
+                ("f.toml", place),
+                "{problem:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_problem_is_reported_at_once_and_in_order() {
+    let text = "[log]\nlevel = 5\n[listen]\nadress = 1\nlinger = 3\n[guard]\npresets = [\"a\", \"b\"]\n[resource.n]\nscope = 1\n";
+    let overrides = Overrides { listen: Some("nowhere".to_owned()), ..Overrides::default() };
+    let problems = Config::read(Some(("f", text)), &overrides).expect_err("many problems");
+    let messages: Vec<&str> = problems.0.iter().map(|problem| problem.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "no upstream is named",
+            "it is no IP address with a port: `nowhere`",
+            "`log.level` must be a string, and here it is a number",
+            "unknown key `adress` in [listen]",
+            "`listen.linger` is a number without a unit",
+            "`guard.presets` cannot be `a`",
+            "`guard.presets` cannot be `b`",
+            "`resource.n.path` is missing",
+            "`resource.n.identity` is missing",
+            "`resource.n.scope` must be a list, and here it is a number",
+        ]
+    );
+}
+
+#[test]
+fn a_problem_is_shown_with_its_line_a_caret_and_a_remedy() {
+    let text = "# Mine.\n[upstream]\nurl = \"127.0.0.1:8000\"\n\n[listen]\nconections = 10\n";
+    let overrides = Overrides { listen: Some("8080".to_owned()), ..Overrides::default() };
+    let problems = Config::read(Some(("staleguard.toml", text)), &overrides).expect_err("three problems");
+    let expected = r#"error: --listen: it is no IP address with a port: `8080`
+help: write "127.0.0.1:8080"
+
+error: `upstream.url` is no URL, since the scheme is missing: `127.0.0.1:8000`
+ --> staleguard.toml:3:7
+  |
+3 | url = "127.0.0.1:8000"
+  |       ^^^^^^^^^^^^^^^^
+  |
+  = help: write "http://127.0.0.1:8000"
+
+error: unknown key `conections` in [listen]
+ --> staleguard.toml:6:1
+  |
+6 | conections = 10
+  | ^^^^^^^^^^
+  |
+  = help: did you mean `connections`? the keys of [listen] are: `address`, `connections`, `header-timeout`, `header-max`, `body-timeout`, `linger`
+"#;
+    assert_eq!(problems.to_string(), expected);
+    assert!(problems.render(Colours::On).contains("\u{1b}["), "colours are there for those who ask");
+}
+
+#[test]
+fn a_syntax_error_has_a_line_and_a_caret_too() {
+    let problems = Config::check("f.toml", "[listen]\naddress = 127.0.0.1:8080\n").expect_err("no TOML");
+    let shown = problems.to_string();
+    assert!(
+        shown.contains("error: this is not TOML: ") && shown.contains("2 | address = 127.0.0.1:8080"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn odd_texts_are_read() {
+    for text in ["\u{feff}[listen]\r\nconnections = 5\r\n", "\r\n", "# only a comment", "listen = {}"] {
+        assert!(Config::check("f", text).is_ok(), "{text:?}");
+    }
+    for text in
+        ["\u{feff}[listen]\r\nconnections = 0\r\n", "\0", "[", "a.b.c = [[[{", "x = \"\u{1b}[31m\"", "\r"]
+    {
+        let shown = Config::check("f", text).expect_err("a problem").to_string();
+        assert!(!shown.contains('\u{1b}'), "{text:?} {shown}");
+    }
+}
+
+#[test]
+fn tables_without_end_are_refused() {
+    for text in ["a = ".to_owned() + &"[".repeat(50_000), "[".to_owned() + &"a.".repeat(50_000) + "a]"] {
+        assert!(Config::check("f", &text).is_err());
+    }
+}
+
+/// Texts that are nearly the default file: pieces are replaced, doubled or cut.
+fn mutated() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "\"",
+        "[",
+        "]",
+        "{",
+        "}",
+        "=",
+        ".",
+        "\n",
+        "#",
+        "0",
+        "-1",
+        "1e9",
+        "true",
+        "\"\"",
+        "ä",
+        "99999999999999999999",
+        "\u{0}",
+        "[resource.x]\n",
+        "[[resource.state.when]]\n",
+        "\"10\"",
+        "inf",
+        "1979-05-27",
+        "'''",
+        "{ a = 1 }",
+    ]);
+    let edit = (any::<prop::sample::Index>(), 0usize..12, piece);
+    prop::collection::vec(edit, 0..6).prop_map(|edits| {
+        let mut text: Vec<char> = with_examples(DEFAULT).chars().collect();
+        for (at, cut, piece) in edits {
+            let at = at.index(text.len());
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, piece.chars());
+        }
+        text.into_iter().collect()
+    })
+}
+
+/// Reads and renders: neither may panic, and what is refused says something.
+fn survives(text: &str) {
+    let overrides = Overrides {
+        upstream: Some(text.to_owned()),
+        listen: Some(text.to_owned()),
+        admin: Some(text.to_owned()),
+        observe: false,
+    };
+    let refused = [Config::check(text, text).err(), Config::read(Some(("f", text)), &overrides).err()];
+    for problems in refused.into_iter().flatten() {
+        assert!(!problems.is_empty());
+        let embedded = |problem: &Problem| problem.place.as_ref().is_some_and(Place::is_embedded);
+        assert!(!problems.0.iter().any(embedded), "what the program says about itself is right");
+        assert!(problems.render(Colours::Off).starts_with("error: "));
+        problems.render(Colours::On);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_without_a_panic(text: String) {
+        survives(&text);
+    }
+
+    #[test]
+    fn any_text_of_tomls_characters_is_read_without_a_panic(
+        text in "([a-z.]{1,3}|\\[{1,2}|\\]{1,2}|[=\\n\"'{},#-]|[0-9]{1,3}| |é|\t|\r\n|\u{1b})*"
+    ) {
+        survives(&text);
+    }
+
+    #[test]
+    fn a_mutated_default_file_is_read_without_a_panic(text in mutated()) {
+        survives(&text);
+    }
+
+    #[test]
+    fn any_value_of_any_key_is_read_without_a_panic(
+        line in prop::sample::select(DEFAULT.lines().filter(is_key).collect::<Vec<_>>()),
+        value in prop::sample::select(vec![
+            "1", "-9223372036854775808", "0.5", "nan", "\"\"", "\"x\"", "\"1e999KiB\"", "\"99999999999999years\"", "[]",
+            "[[]]", "{}", "{ a = {} }", "true", "1979-05-27T07:32:00Z", "\"[::]:0\"", "\"http://[::]:0\"", "[\"\", 1, {}]",
+        ]),
+        section in prop::sample::select(vec!["listen", "upstream", "admin", "log", "guard", "resource.state", "resource.n"]),
+    ) {
+        let key = line.trim_start_matches('#').split(" = ").next().unwrap_or_default();
+        survives(&format!("[{section}]\n{key} = {value}\n"));
+    }
+}
