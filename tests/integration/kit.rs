@@ -79,6 +79,7 @@ async fn chunks_and_trailers_are_read_in_both_directions() {
     assert_eq!(client.answer("PUT").await.status, 204);
     assert_eq!(store.seen()[0].trailers, [("X-Sum".to_owned(), "7".to_owned())]);
     assert_eq!(client.send("GET", "/a", &[], "").await.text(), "abcdefg");
+    assert_eq!(client.send("GET", "/drip", &[], "").await.trailers, [("X-Sum".to_owned(), "11".to_owned())]);
 }
 
 #[tokio::test]

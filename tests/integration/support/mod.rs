@@ -1,7 +1,9 @@
 //! The test kit: the proxy as a child process, and a client and an upstream that deal in bytes.
 
+pub(crate) mod address;
 pub(crate) mod client;
 pub(crate) mod proxy;
+pub(crate) mod reply;
 pub(crate) mod server;
 pub(crate) mod store;
 pub(crate) mod upstreams;

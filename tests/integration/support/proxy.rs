@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,13 +28,6 @@ pub(crate) struct Proxy {
     said: Arc<Mutex<Vec<String>>>,
     may_panic: bool,
     _config: Option<tempfile::NamedTempFile>,
-}
-
-/// What the process said when it was asked to end.
-#[derive(Debug)]
-pub(crate) struct Farewell {
-    pub(crate) status: ExitStatus,
-    pub(crate) said: Vec<String>,
 }
 
 impl Proxy {
@@ -133,19 +126,11 @@ impl Proxy {
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
     }
 
-    /// Waits for the process to end by itself.
-    pub(crate) async fn ended(mut self) -> Farewell {
+    /// Waits for the process to end; its exit code.
+    pub(crate) async fn ended(mut self) -> Option<i32> {
         let mut log = self.log.clone();
         within("the end of the process", async { while log.changed().await.is_ok() {} }).await;
-        let status = self.child.wait().unwrap();
-        let said = self.said.lock().unwrap().clone();
-        Farewell { status, said }
-    }
-
-    /// Asks the process to end, and waits for it.
-    pub(crate) async fn stop(self) -> Farewell {
-        self.signal("TERM");
-        self.ended().await
+        self.child.wait().unwrap().code()
     }
 }
 

@@ -15,6 +15,8 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 
+use super::address::{Address, canonical};
+use super::reply::Reply;
 use super::server::Server;
 use super::wire::{Ending, Framing, Head, Wire, field};
 use super::within;
@@ -124,13 +126,6 @@ struct Document {
 struct Fixed {
     answer: Vec<u8>,
     early: bool,
-}
-
-/// An answer before it is put into bytes.
-struct Reply {
-    status: u16,
-    fields: Vec<(String, String)>,
-    body: Vec<u8>,
 }
 
 impl Store {
@@ -512,119 +507,4 @@ async fn merge(shared: &Shared, knobs: &Knobs, address: &Address, seen: &Seen) -
     merged.extend(new);
     shared.store(&address.key, Value::Object(merged).to_string().as_bytes(), "application/json");
     Reply::new(204, "")
-}
-
-impl Reply {
-    fn new(status: u16, body: impl AsRef<[u8]>) -> Self {
-        Self { status, fields: Vec::new(), body: body.as_ref().to_vec() }
-    }
-
-    fn with(mut self, name: &str, value: &str) -> Self {
-        self.fields.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    fn into_bytes(self, method: &str, chunks: bool) -> Vec<u8> {
-        let reason = http::StatusCode::from_u16(self.status).unwrap().canonical_reason().unwrap_or("Unknown");
-        let mut text = format!("HTTP/1.1 {} {reason}\r\n", self.status);
-        for (name, value) in &self.fields {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        let chunks = chunks && self.status == 200;
-        match (chunks, self.status) {
-            (true, _) => text.push_str("Transfer-Encoding: chunked\r\n\r\n"),
-            (false, 204) => text.push_str("\r\n"),
-            (false, _) => text.push_str(&format!("Content-Length: {}\r\n\r\n", self.body.len())),
-        }
-        let mut bytes = text.into_bytes();
-        match (method, chunks) {
-            ("HEAD", _) => (),
-            (_, false) => bytes.extend(self.body),
-            (_, true) => {
-                for piece in self.body.chunks(5) {
-                    bytes.extend(format!("{:x}\r\n", piece.len()).into_bytes());
-                    bytes.extend(piece);
-                    bytes.extend(b"\r\n");
-                }
-                bytes.extend(b"0\r\n\r\n");
-            }
-        }
-        bytes
-    }
-}
-
-/// A target: its path, its parameters in order of their names, and both in one form.
-struct Address {
-    path: String,
-    parameters: Vec<(String, String)>,
-    key: String,
-}
-
-impl Address {
-    fn of(target: &str) -> Self {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let decode = |text: &str| {
-            percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
-        };
-        let mut parameters: Vec<_> = query
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .map(|(name, value)| (decode(name), decode(value)))
-            .filter(|(name, _)| name != "cachebuster")
-            .collect();
-        parameters.sort();
-        let encoded: Vec<_> = parameters
-            .iter()
-            .map(|(name, value)| format!("{name}={}", super::xapi::encoded(value)))
-            .collect();
-        let key = format!("{path}?{}", encoded.join("&"));
-        Self { path: path.to_owned(), parameters, key }
-    }
-
-    /// The parameters that a document resource needs, and the one that names the single document.
-    fn resource(&self) -> Option<(&[&str], &str)> {
-        let ends = |end: &str| self.path.ends_with(end);
-        match () {
-            () if ends("/activities/state") => Some((&["activityId", "agent"], "stateId")),
-            () if ends("/activities/profile") => Some((&["activityId"], "profileId")),
-            () if ends("/agents/profile") => Some((&["agent"], "profileId")),
-            () => None,
-        }
-    }
-
-    fn parameter(&self, name: &str) -> Option<&str> {
-        field(&self.parameters, name)
-    }
-
-    fn complaint(&self, method: &str) -> Option<&'static str> {
-        let (needed, id) = self.resource()?;
-        if needed.iter().any(|name| self.parameter(name).is_none()) {
-            return Some("a parameter is missing");
-        }
-        let whole = matches!(method, "GET" | "HEAD") || (method == "DELETE" && id == "stateId");
-        (!whole && self.parameter(id).is_none()).then_some("the id is missing")
-    }
-
-    fn is_list(&self) -> bool {
-        self.resource().is_some_and(|(_, id)| self.parameter(id).is_none())
-    }
-
-    fn id(&self) -> String {
-        self.resource().and_then(|(_, id)| self.parameter(id)).unwrap_or_default().to_owned()
-    }
-
-    /// Whether a stored document is this one, or one of those that this one stands for.
-    fn covers(&self, key: &str) -> bool {
-        if !self.is_list() {
-            return key == self.key;
-        }
-        let other = Self::of(key);
-        other.path == self.path
-            && self.parameters.iter().all(|parameter| other.parameters.contains(parameter))
-    }
-}
-
-fn canonical(target: &str) -> String {
-    Address::of(target).key
 }

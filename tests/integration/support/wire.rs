@@ -188,10 +188,10 @@ impl Wire {
 
     async fn exactly(&mut self, mut length: u64, take: &mut (dyn FnMut(&[u8]) + Send)) -> Ending {
         while length > 0 {
-            if self.buffer.is_empty() {
-                if let Err(ending) = self.fill().await {
-                    return ending;
-                }
+            if self.buffer.is_empty()
+                && let Err(ending) = self.fill().await
+            {
+                return ending;
             }
             let count = usize::try_from(length).unwrap_or(usize::MAX).min(self.buffer.len());
             take(&self.buffer[..count]);
