@@ -1,1 +1,25 @@
-//! The proxy from outside, over real sockets.
+//! Staleguard from outside: the binary between real sockets, one file per stage and one per promise.
+//!
+//! One test binary rather than one per file, so that it is linked once. What the tests share is in `support`:
+//! the proxy as a child process, a client and an upstream that deal in bytes. Nothing here sleeps where an event
+//! can be awaited, and every wait ends after [`support::PATIENCE`].
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+#![allow(clippy::print_stderr, reason = "a failed test shows what the proxy said")]
+
+mod accept;
+mod answer;
+mod bad_input;
+mod checkout;
+mod command;
+mod evaluate;
+mod forward;
+mod hold;
+mod identify;
+mod kit;
+mod learn;
+mod observe;
+mod races;
+mod relay;
+mod select;
+mod settle;
+mod support;

@@ -1,0 +1,259 @@
+//! Stage *accept*: connections, requests and their limits.
+
+use crate::support::proxy::Proxy;
+use crate::support::store::Store;
+use crate::support::xapi::{JSON, V1, agent_profile, state};
+use crate::support::{assert_refused, assert_untouched, sha1_tag};
+
+#[tokio::test]
+async fn one_connection_serves_many_requests() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    assert_eq!(client.send("PUT", &state("a"), &[V1], "1").await.status, 204);
+    assert_eq!(client.send("GET", &state("a"), &[V1], "").await.text(), "1");
+    assert_eq!(client.send("GET", "/elsewhere", &[], "").await.status, 404);
+    assert_eq!(client.send("DELETE", &state("a"), &[V1], "").await.status, 204);
+    assert_eq!(client.send("HEAD", &state("a"), &[V1], "").await.status, 404);
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_their_order() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    let (target, other) = (state("a"), state("b"));
+    client
+        .write(format!(
+            "PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\noneGET {target} HTTP/1.1\r\nHost: a\r\n\r\n\
+             GET {other} HTTP/1.1\r\nHost: a\r\n\r\nGET /source/5 HTTP/1.1\r\nHost: a\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.answer("PUT").await.status, 204);
+    assert_eq!(client.answer("GET").await.text(), "one");
+    assert_eq!(client.answer("GET").await.status, 404);
+    assert_eq!(client.answer("GET").await.text(), "xxxxx");
+}
+
+#[tokio::test]
+async fn connection_close_is_obeyed() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    for target in [state("a"), "/elsewhere".to_owned()] {
+        let mut client = proxy.connect().await;
+        let answer = client.send("GET", &target, &[("Connection", "close")], "").await;
+        assert_eq!(answer.status, 404);
+        client.end().await;
+    }
+}
+
+#[tokio::test]
+async fn http_1_0_is_answered_and_closed() {
+    let store = Store::start();
+    store.hold(&state("a"), "{}");
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    client.write(format!("GET {} HTTP/1.0\r\n\r\n", state("a"))).await;
+    let answer = client.answer("GET").await;
+    assert_eq!((answer.status, answer.etag()), (200, Some(sha1_tag("{}").as_str())));
+    client.end().await;
+}
+
+#[tokio::test]
+async fn a_body_may_come_in_pieces_and_in_chunks() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    let target = agent_profile("a");
+    let head = format!(
+        "PUT {target} HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\nContent-Type: text/plain\r\n\
+         Transfer-Encoding: chunked\r\n\r\n"
+    );
+    for piece in [head.as_str(), "3\r\nab", "c\r\n", "4\r\ndefg", "\r\n0\r\n\r\n"] {
+        client.write(piece).await;
+    }
+    assert_eq!(client.answer("PUT").await.status, 204);
+    assert_eq!(store.document(&target).unwrap(), b"abcdefg");
+    assert_eq!(store.writes()[0].field("content-type"), Some("text/plain"));
+}
+
+#[tokio::test]
+async fn a_guarded_upload_is_invited_when_it_asks_first() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    let target = state("a");
+    client
+        .write(format!(
+            "PUT {target} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+        ))
+        .await;
+    let head = client.wire.head().await.unwrap();
+    assert_eq!(head.start, "HTTP/1.1 100 Continue");
+    client.write("abc").await;
+    assert_eq!(client.answer("PUT").await.status, 204);
+    assert_eq!(store.document(&target).unwrap(), b"abc");
+}
+
+#[tokio::test]
+async fn a_guarded_body_that_is_too_large_is_refused_readably_while_it_still_comes() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[guard]\ndocument-max = \"1KiB\"");
+    // Clients that do not look at an answer before they are done.
+    let (length, chunk) =
+        (vec![b'x'; 4_000_000], [b"3d0900\r\n".as_slice(), &[b'x'; 4_000_000], b"\r\n0\r\n\r\n"].concat());
+    for (framing, upload) in [("Content-Length: 4000000", length), ("Transfer-Encoding: chunked", chunk)] {
+        let mut client = proxy.connect().await;
+        client.write(format!("PUT {} HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n", state("a"))).await;
+        for piece in upload.chunks(4000) {
+            assert!(client.write(piece).await);
+        }
+        assert_refused(&client.answer("PUT").await, 413);
+    }
+    assert_untouched(&store);
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1], vec![b'x'; 1024]).await.status, 204);
+}
+
+#[tokio::test]
+async fn an_invitation_to_upload_what_is_too_large_is_declined() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[guard]\ndocument-max = \"1KiB\"");
+    let mut client = proxy.connect().await;
+    let target = state("a");
+    client
+        .write(format!(
+            "PUT {target} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4000\r\n\r\n"
+        ))
+        .await;
+    let answer = client.answer("PUT").await;
+    assert_refused(&answer, 413);
+    assert!(answer.interim.is_empty(), "it was not invited first");
+    assert!(store.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_given_up() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[listen]\nbody-timeout = \"200ms\"");
+    let mut client = proxy.connect().await;
+    client.write(format!("PUT {} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf", state("a"))).await;
+    assert_eq!(client.answer("PUT").await.status, 408);
+    client.end().await;
+    assert!(store.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_head_that_stalls_is_given_up() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[listen]\nheader-timeout = \"200ms\"");
+    for beginning in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ", "PRI * HT"] {
+        let mut client = proxy.connect().await;
+        client.write(beginning).await;
+        client.end().await;
+    }
+    assert!(store.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[listen]\nheader-max = \"16KiB\"");
+    let mut client = proxy.connect().await;
+    client.write(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Large: {}\r\n\r\n", "x".repeat(20_000))).await;
+    assert_eq!(client.answer("GET").await.status, 431);
+    assert!(store.seen().is_empty());
+    assert_eq!(proxy.get("/elsewhere").await.status, 404);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_wait_for_a_place() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[listen]\nconnections = 2");
+    let mut first = proxy.connect().await;
+    let mut second = proxy.connect().await;
+    assert_eq!(first.send("GET", "/a", &[], "").await.status, 404);
+    assert_eq!(second.send("GET", "/a", &[], "").await.status, 404);
+    let mut third = proxy.connect().await;
+    third.request("GET", "/third", &[], b"").await;
+    // The two that have a place are served before and after; then one leaves.
+    assert_eq!(first.send("GET", "/a", &[], "").await.status, 404);
+    assert!(store.seen().iter().all(|seen| seen.target != "/third"));
+    drop(second);
+    assert_eq!(third.answer("GET").await.status, 404);
+}
+
+#[tokio::test]
+async fn no_tunnel_opens() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let websocket = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    assert_eq!(proxy.send("GET", "/socket", &websocket, "").await.status, 501);
+    assert_eq!(proxy.send("GET", &state("a"), &websocket, "").await.status, 501);
+    let mut client = proxy.connect().await;
+    client.write("CONNECT upstream.example:443 HTTP/1.1\r\nHost: upstream.example:443\r\n\r\n").await;
+    assert_eq!(client.answer("CONNECT").await.status, 501);
+    assert!(store.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_offer_of_cleartext_http_2_is_passed_over() {
+    let store = Store::start();
+    store.hold(&state("a"), "{}");
+    store.hold("/elsewhere", "{}");
+    let proxy = Proxy::before(&store);
+    let offer = [
+        ("Connection", "Upgrade, HTTP2-Settings"),
+        ("Upgrade", "h2c"),
+        ("HTTP2-Settings", "AAMAAABkAAQAAP__"),
+    ];
+    assert_eq!(proxy.send("GET", "/elsewhere", &offer, "").await.status, 200);
+    assert_eq!(proxy.send("GET", &state("a"), &offer, "").await.status, 200);
+    for seen in store.seen() {
+        assert_eq!((seen.field("upgrade"), seen.field("http2-settings")), (None, None));
+    }
+}
+
+#[tokio::test]
+async fn the_alternate_request_syntax_is_refused_on_a_guarded_resource() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let form = "stateId=a&content=%7B%7D&If-None-Match=*";
+    let fields = [V1, ("Content-Type", "application/x-www-form-urlencoded")];
+    for target in [
+        "/xapi/activities/state?method=PUT".to_owned(),
+        "/xapi/agents/profile?method=DELETE".to_owned(),
+        format!("{}&method=PUT", state("a")),
+        "/xapi/activities/state?method=GET".to_owned(),
+    ] {
+        assert_refused(&proxy.send("POST", &target, &fields, form).await, 400);
+    }
+    assert!(store.seen().is_empty());
+}
+
+#[tokio::test]
+async fn the_alternate_request_syntax_of_other_resources_is_relayed() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let fields = [V1, ("Content-Type", "application/x-www-form-urlencoded")];
+    proxy.send("POST", "/xapi/statements?method=PUT", &fields, "content=%7B%7D").await;
+    assert_eq!(store.writes()[0].body, b"content=%7B%7D");
+}
+
+#[tokio::test]
+async fn method_overrides_are_refused_on_a_guarded_resource() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let target = state("a");
+    for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"] {
+        assert_refused(&proxy.send("POST", &target, &[V1, JSON, (name, "PUT")], "{}").await, 400);
+    }
+    assert_refused(&proxy.send("POST", &format!("{target}&_method=DELETE"), &[V1, JSON], "{}").await, 400);
+    let form = [V1, ("Content-Type", "application/x-www-form-urlencoded")];
+    assert_refused(&proxy.send("POST", &target, &form, "a=b&_method=DELETE").await, 400);
+    assert!(store.seen().is_empty());
+}

@@ -1,0 +1,181 @@
+//! The program as a command: its addresses, its sentences and its exit codes.
+
+use crate::support::client::send;
+use crate::support::proxy::{Proxy, config_file, run, url};
+use crate::support::store::{On, Store};
+use crate::support::xapi::{V1, state};
+
+/// Runs it to its end; the exit code and what it said.
+fn ended(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = run(arguments);
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(!said.contains("panicked"), "{said}");
+    (output.status.code(), said)
+}
+
+fn checked(config: &str) -> (Option<i32>, String) {
+    let file = config_file(config);
+    ended(&["check", "--config", file.path().to_str().unwrap()])
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_one_clear_sentence() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // By another program, by another Staleguard, and on either listener.
+    for holder in
+        [taken.local_addr().unwrap().to_string(), proxy.address.to_string(), proxy.admin.to_string()]
+    {
+        for (listen, admin) in [(holder.as_str(), "127.0.0.1:0"), ("127.0.0.1:0", holder.as_str())] {
+            let upstream = url(&store);
+            let (code, said) = ended(&["run", "--upstream", &upstream, "--listen", listen, "--admin", admin]);
+            assert_eq!(code, Some(1), "{said}");
+            assert_eq!(said.trim().lines().count(), 1, "{said}");
+            assert!(said.contains(&holder) && !said.contains("os error"), "{said}");
+        }
+    }
+    assert_eq!(proxy.get("/elsewhere").await.status, 404, "the first one is not disturbed");
+}
+
+#[tokio::test]
+async fn an_upstream_url_that_is_none_is_one_clear_sentence() {
+    for upstream in
+        ["localhost:8000", "127.0.0.1:8000", "lrs.example", "", "http://", "ftp://a.example", "http://a:b"]
+    {
+        let (code, said) =
+            ended(&["run", "--upstream", upstream, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        assert_eq!(code, Some(78), "{upstream:?}: {said}");
+        assert!(said.contains("http://"), "it shows what it should look like: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_good_configuration_is_ok() {
+    let (code, said) = checked("[upstream]\nurl = \"http://127.0.0.1:8000\"\n");
+    assert_eq!((code, said.trim()), (Some(0), "ok"));
+}
+
+#[tokio::test]
+async fn every_problem_of_a_configuration_is_shown_at_once() {
+    let (code, said) = checked(
+        "[listen]\naddress = \"nowhere\"\n[upstream]\nurl = \"localhost\"\nconect-timeout = \"2s\"\n\
+         settle-time = \"soon\"\n[guard]\nmode = \"maybe\"\n",
+    );
+    assert_eq!(code, Some(78), "{said}");
+    for word in ["nowhere", "localhost", "conect-timeout", "connect-timeout", "soon", "maybe", "observe", "^"]
+    {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_configuration_is_a_sentence_and_an_exit_code() {
+    for config in
+        ["[listen", "= 1", "[listen]\nconnections = -1", "guard = 1", "[resource.x]\npath = 3", "\u{0}"]
+    {
+        let (code, said) = checked(config);
+        assert_eq!(code, Some(78), "{config:?}: {said}");
+        let file = config_file(config);
+        let path = file.path().to_str().unwrap().to_owned();
+        let (code, said) = ended(&["run", "--upstream", "http://127.0.0.1:1", "--config", &path]);
+        assert_eq!(code, Some(78), "{config:?}: {said}");
+    }
+    let (code, said) = ended(&["check", "--config", "/no/such/file.toml"]);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("/no/such/file.toml"), "{said}");
+}
+
+#[tokio::test]
+async fn arguments_that_are_none_are_a_matter_of_usage() {
+    for arguments in [vec!["run", "--no-such-flag"], vec!["no-such-command"], vec!["check"]] {
+        let (code, said) = ended(&arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn health_is_told_on_the_admin_address() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(send(proxy.admin, "GET", path, &[], "").await.status, 200, "{path}");
+        assert_eq!(send(proxy.admin, "HEAD", path, &[], "").await.status, 200, "{path}");
+        assert_eq!(proxy.get(path).await.status, 404, "on the other address it is the upstream's");
+    }
+    assert_eq!(send(proxy.admin, "GET", "/elsewhere", &[], "").await.status, 404);
+    assert_eq!(store.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_signal_ends_an_idle_proxy() {
+    for signal in ["TERM", "INT"] {
+        let store = Store::start();
+        let proxy = Proxy::before(&store);
+        let mut idle = proxy.connect().await;
+        assert_eq!(idle.send("GET", "/a", &[], "").await.status, 404);
+        proxy.signal(signal);
+        assert_eq!(proxy.ended().await, Some(0));
+        idle.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_write_under_way_is_waited_for() {
+    let store = Store::start();
+    store.close_gate(On::Writes);
+    let proxy = Proxy::before(&store);
+    let mut writer = proxy.connect().await;
+    writer.request("PUT", &state("a"), &[V1], b"1").await;
+    let mut leaver = proxy.connect().await;
+    leaver.request("PUT", &state("b").replace("course", "lesson"), &[V1], b"2").await;
+    store.until_writes(2).await;
+    drop(leaver);
+    proxy.signal("TERM");
+    // It turns new clients away, and is not gone before the writes are done.
+    crate::support::within("the end of listening", async {
+        while tokio::net::TcpStream::connect(proxy.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    store.open_gate();
+    assert_eq!(writer.answer("PUT").await.status, 204);
+    assert_eq!(proxy.ended().await, Some(0));
+    assert_eq!(store.document(&state("a")).unwrap(), b"1");
+    assert_eq!(store.document(&state("b").replace("course", "lesson")).unwrap(), b"2");
+}
+
+#[tokio::test]
+async fn a_drain_is_bounded() {
+    let store = Store::start();
+    store.close_gate(On::Writes);
+    let proxy = Proxy::configured(&store, "[guard]\ndrain-timeout = \"200ms\"");
+    let mut writer = proxy.connect().await;
+    writer.request("PUT", &state("a"), &[V1], b"1").await;
+    store.until_writes(1).await;
+    proxy.signal("TERM");
+    proxy.ended().await;
+}
+
+#[tokio::test]
+async fn flags_go_over_the_file() {
+    let store = Store::start();
+    let proxy = Proxy::configured(
+        &store,
+        "[upstream]\nurl = \"http://127.0.0.1:1\"\n[listen]\naddress = \"127.0.0.1:1\"\n[admin]\naddress = \"127.0.0.1:1\"",
+    );
+    assert_eq!(proxy.get("/a").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_access_log_can_be_turned_off() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[log]\naccess = false");
+    assert_eq!(proxy.get("/a").await.status, 404);
+    proxy.signal("TERM");
+    let log = proxy.log();
+    proxy.ended().await;
+    assert!(log.is_empty(), "{log:?}");
+}

@@ -1,0 +1,365 @@
+//! What no rule selects: relayed byte for byte, hop-by-hop fields aside, streamed in both directions.
+
+use crate::support::assert_failure;
+use crate::support::proxy::Proxy;
+use crate::support::store::{Misdeed, On, Store};
+use crate::support::upstreams;
+use crate::support::wire::{Ending, Framing};
+use crate::support::within;
+
+#[tokio::test]
+async fn the_target_arrives_as_it_was_written() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    for target in
+        ["/", "/a%2fb//c/./d/../e", "/a?x=%zz&y=a+b&x", "/a?", "//host/path", "/\u{5b}x\u{5d}|", "*"]
+    {
+        store.forget();
+        let method = if target == "*" { "OPTIONS" } else { "GET" };
+        proxy.send(method, target, &[], "").await;
+        assert_eq!(store.seen()[0].target, target);
+    }
+}
+
+#[tokio::test]
+async fn fields_arrive_as_they_were_spelled_and_repeated() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let fields = [
+        ("x-LOWER-upper", "1"),
+        ("Accept", "a, b"),
+        ("X-Twice", "one"),
+        ("Authorization", "Basic YTpi"),
+        ("X-Twice", "two"),
+        ("X-Empty", ""),
+        ("X-Bytes", "caf\u{e9}; \"q\""),
+        ("Range", "bytes=0-1"),
+        ("If-Match", "\"x\""),
+        ("If-None-Match", "*"),
+    ];
+    proxy.send("GET", "/a", &fields, "").await;
+    let seen = store.seen();
+    let arrived: Vec<_> = seen[0]
+        .fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .filter(|(name, _)| fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)))
+        .collect();
+    // Fields of different names may change places (RFC 9110 §5.3), values of one name may not.
+    let sorted = |mut fields: Vec<(&'static str, &'static str)>| {
+        fields.sort_by_key(|(name, _)| *name);
+        fields
+    };
+    let arrived: Vec<_> = arrived
+        .iter()
+        .map(|(name, value)| {
+            fields.iter().find(|(n, v)| n == name && v == value).copied().unwrap_or(("", ""))
+        })
+        .collect();
+    assert_eq!(sorted(arrived), sorted(fields.to_vec()));
+}
+
+#[tokio::test]
+async fn the_answer_arrives_as_it_was_given() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    store.answer(
+        "/odd",
+        "HTTP/1.1 299 Quite Odd\r\nX-sPeLt: a\r\nETag: W/\"theirs\"\r\nSet-Cookie: a=1\r\nX-Last: z\r\n\
+         Set-Cookie: b=2\r\nContent-Length: 4\r\n\r\n\0\u{1}ab",
+    );
+    let answer = proxy.get("/odd").await;
+    assert_eq!(
+        (answer.head.start.as_str(), answer.body.as_slice()),
+        ("HTTP/1.1 299 Quite Odd", &b"\0\x01ab"[..])
+    );
+    assert_eq!(answer.head.all("set-cookie"), ["a=1", "b=2"]);
+    assert_eq!((answer.etag(), answer.field("cache-control")), (Some("W/\"theirs\""), None));
+    assert!(answer.head.fields.iter().any(|(name, _)| name == "X-sPeLt"), "{:?}", answer.head);
+}
+
+#[tokio::test]
+async fn every_method_passes() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "REPORT", "get"] {
+        store.forget();
+        proxy.send(method, "/a", &[], "").await;
+        assert_eq!(store.seen()[0].method, method);
+    }
+}
+
+#[tokio::test]
+async fn fields_of_the_hop_end_at_the_hop() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let fields = [
+        ("Connection", "X-Mine, keep-alive"),
+        ("Connection", "X-Other"),
+        ("X-Mine", "1"),
+        ("X-Other", "1"),
+        ("Keep-Alive", "timeout=5"),
+        ("Proxy-Connection", "keep-alive"),
+        ("TE", "trailers"),
+        ("X-Kept", "1"),
+    ];
+    store.answer(
+        "/a",
+        "HTTP/1.1 200 OK\r\nConnection: X-Theirs\r\nX-Theirs: 1\r\nKeep-Alive: timeout=5\r\nX-Kept: 1\r\n\
+         Content-Length: 0\r\n\r\n",
+    );
+    let answer = proxy.send("GET", "/a", &fields, "").await;
+    let seen = &store.seen()[0];
+    for name in ["x-mine", "x-other", "keep-alive", "proxy-connection"] {
+        assert_eq!(seen.field(name), None, "{name}");
+    }
+    // Trailers are passed on, so the proxy may ask for them in its own name.
+    assert!(seen.field("te").is_none() || seen.field("connection").is_some_and(|named| named.contains("te")));
+    assert_eq!((answer.field("x-theirs"), answer.field("keep-alive")), (None, None));
+    assert_eq!((seen.field("x-kept"), answer.field("x-kept")), (Some("1"), Some("1")));
+}
+
+#[tokio::test]
+async fn the_upstream_learns_who_asked_and_how() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    proxy.send("GET", "/a", &[("Host", "lrs.school.example:8443")], "").await;
+    let seen = &store.seen()[0];
+    assert_eq!(seen.field("host"), Some("lrs.school.example:8443"));
+    assert_eq!(seen.field("x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(seen.field("x-forwarded-proto"), Some("http"));
+    assert_eq!(seen.field("x-forwarded-host"), Some("lrs.school.example:8443"));
+    assert_eq!(seen.field("via"), Some("1.1 staleguard"));
+}
+
+#[tokio::test]
+async fn what_earlier_hops_said_is_kept() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let fields = [
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "public.example"),
+        ("Via", "1.1 edge"),
+    ];
+    proxy.send("GET", "/a", &fields, "").await;
+    let seen = &store.seen()[0];
+    let all = |name: &str| {
+        let values: Vec<_> = seen
+            .fields
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
+            .collect();
+        values.join(", ")
+    };
+    assert_eq!(all("x-forwarded-for"), "192.0.2.1, 127.0.0.1");
+    assert_eq!(all("x-forwarded-proto"), "https");
+    assert_eq!(all("x-forwarded-host"), "public.example");
+    assert_eq!(all("via"), "1.1 edge, 1.1 staleguard");
+}
+
+#[tokio::test]
+async fn the_absolute_form_replaces_host() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    proxy.send("GET", "http://named.example:81/a?b", &[("Host", "other.example")], "").await;
+    let seen = &store.seen()[0];
+    assert_eq!((seen.target.as_str(), seen.field("host")), ("/a?b", Some("named.example:81")));
+}
+
+#[tokio::test]
+async fn head_and_bodiless_answers_keep_their_fields() {
+    let store = Store::start();
+    store.hold("/a", "0123456789");
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    let head = client.send("HEAD", "/a", &[], "").await;
+    assert_eq!((head.status, head.field("content-length")), (200, Some("10")));
+    store.answer("/304", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n");
+    let unchanged = client.send("GET", "/304", &[], "").await;
+    assert_eq!((unchanged.status, unchanged.etag()), (304, Some("\"x\"")));
+    assert_eq!(client.send("PUT", "/a", &[], "1").await.status, 204);
+    assert_eq!(client.send("GET", "/a", &[], "").await.text(), "1");
+}
+
+#[tokio::test]
+async fn an_answer_is_passed_on_while_it_comes() {
+    let store = Store::start();
+    store.close_gate(On::All);
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    client.request("GET", "/drip", &[("TE", "trailers")], b"").await;
+    let head = within("the head", client.wire.head()).await.unwrap();
+    assert_eq!(head.framing(), Some(Framing::Chunked));
+    let mut heard = Vec::new();
+    let mut let_through = false;
+    let (ending, trailers) = within(
+        "the body",
+        client.wire.pour(head.framing().unwrap(), &mut |piece| {
+            heard.extend_from_slice(piece);
+            if heard == b"first" && !let_through {
+                let_through = true;
+                store.let_through(1);
+            }
+        }),
+    )
+    .await;
+    assert_eq!((ending, heard.as_slice()), (Ending::Complete, b"firstsecond".as_slice()));
+    assert!(let_through);
+    assert!(trailers.iter().any(|(name, value)| name.eq_ignore_ascii_case("x-sum") && value == "11"));
+}
+
+#[tokio::test]
+async fn an_upload_is_passed_on_while_it_comes() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    client
+        .write("POST /upload HTTP/1.1\r\nHost: a\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        .await;
+    store.until("the first piece", |seen| seen.first().is_some_and(|seen| seen.bytes == 5)).await;
+    client.write("6\r\nsecond\r\n0\r\nX-Sum: 11\r\n\r\n").await;
+    assert_eq!(client.answer("POST").await.status, 400);
+    let seen = &store.seen()[0];
+    assert_eq!(seen.body, b"firstsecond");
+    assert_eq!(seen.field("transfer-encoding"), Some("chunked"));
+    assert!(seen.trailers.iter().any(|(name, value)| name.eq_ignore_ascii_case("x-sum") && value == "11"));
+}
+
+#[tokio::test]
+async fn an_upload_that_asks_first_is_let_in() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    client.write("PUT /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n").await;
+    let head = within("100 Continue", client.wire.head()).await.unwrap();
+    assert_eq!(head.word(1), "100");
+    client.write("abc").await;
+    assert_eq!(client.answer("PUT").await.status, 204);
+    assert_eq!(store.document("/a").unwrap(), b"abc");
+}
+
+#[tokio::test]
+async fn an_upstream_that_refuses_an_upload_early_is_heard() {
+    let store = Store::start();
+    store.answer_early("/a", "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+    let proxy = Proxy::before(&store);
+    for expect in ["", "Expect: 100-continue\r\n"] {
+        let mut client = proxy.connect().await;
+        client.write(format!("PUT /a HTTP/1.1\r\nHost: a\r\n{expect}Content-Length: 1000000\r\n\r\n")).await;
+        assert_eq!(client.answer("PUT").await.status, 403);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_the_client_breaks_off_is_reset_and_not_closed() {
+    for framing in ["Content-Length: 100000", "Transfer-Encoding: chunked"] {
+        for abruptly in [false, true] {
+            let store = Store::start();
+            let proxy = Proxy::before(&store);
+            let mut client = proxy.connect().await;
+            client.write(format!("PUT /a HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n5\r\nfirst\r\n")).await;
+            store.until("some of the upload", |seen| seen.first().is_some_and(|seen| seen.bytes > 0)).await;
+            if abruptly {
+                client.wire.reset();
+            } else {
+                drop(client);
+            }
+            store.until("the end of the upload", |seen| seen[0].upload.is_some()).await;
+            assert_eq!(store.seen()[0].upload, Some(Ending::Reset), "{framing}, abruptly: {abruptly}");
+            assert_eq!(store.document("/a"), None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upload_is_reset_even_when_the_proxy_is_killed() {
+    let store = Store::start();
+    let mut proxy = Proxy::before(&store);
+    proxy.panics_are_expected();
+    let mut client = proxy.connect().await;
+    client.write("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nfirst").await;
+    store.until("some of the upload", |seen| seen.first().is_some_and(|seen| seen.bytes > 0)).await;
+    proxy.signal("KILL");
+    store.until("the end of the upload", |seen| seen[0].upload.is_some()).await;
+    assert_eq!(store.seen()[0].upload, Some(Ending::Reset));
+    proxy.ended().await;
+}
+
+#[tokio::test]
+async fn a_broken_answer_is_passed_on_as_a_broken_one() {
+    for store in [upstreams::half_a_body(On::All), upstreams::reset_after_head(On::All)] {
+        let proxy = Proxy::before(&store);
+        let mut client = proxy.connect().await;
+        client.request("GET", "/a", &[], b"").await;
+        // Where the head had not left yet, there may be nothing at all.
+        if let Ok(answer) = within("the answer", client.read("GET")).await {
+            assert!(answer.status == 502 || answer.ending != Ending::Complete, "{answer:#?}");
+        }
+    }
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+    let store =
+        Store::with(|knobs| knobs.misdeed = Some((On::All, Misdeed::SaysAndCloses(chunked.to_owned()))));
+    let proxy = Proxy::before(&store);
+    let answer = proxy.get("/a").await;
+    assert_ne!(answer.ending, Ending::Complete, "an end without the last chunk is not the end");
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_is_named() {
+    for store in [
+        upstreams::garbage(On::All),
+        upstreams::closes_unanswered(On::All),
+        upstreams::reset_unanswered(On::All),
+    ] {
+        let proxy = Proxy::before(&store);
+        assert_failure(&proxy.get("/a").await, 502);
+        assert_failure(&proxy.send("POST", "/a", &[], "{}").await, 502);
+    }
+    let store = upstreams::silent(On::All);
+    let proxy = Proxy::configured(&store, "[upstream]\nresponse-timeout = \"200ms\"");
+    assert_failure(&proxy.get("/a").await, 504);
+    assert_failure(&proxy.send("POST", "/a", &[], "{}").await, 504);
+    let line = proxy.logged("the time-out", |line| line["status"] == 504).await;
+    assert_eq!(line.get("verdict").filter(|verdict| !verdict.is_null()), None);
+}
+
+/// Megabytes of a process at its peak.
+fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+const GIBIBYTE: usize = 1 << 30;
+
+#[tokio::test]
+async fn a_gibibyte_goes_up_in_constant_memory() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    client.write(format!("PUT /sink HTTP/1.1\r\nHost: a\r\nContent-Length: {GIBIBYTE}\r\n\r\n")).await;
+    let block = vec![b'x'; 1 << 20];
+    for _ in 0..GIBIBYTE / block.len() {
+        assert!(client.write(&block).await);
+    }
+    assert_eq!(client.answer("PUT").await.status, 204);
+    assert_eq!(store.seen()[0].bytes, GIBIBYTE as u64);
+    let peak = peak_memory(proxy.pid());
+    assert!(peak < 64, "{peak} MiB");
+}
+
+#[tokio::test]
+async fn a_gibibyte_comes_down_in_constant_memory() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    client.request("GET", &format!("/source/{GIBIBYTE}"), &[], b"").await;
+    let head = client.wire.head().await.unwrap();
+    let mut count = 0;
+    let (ending, _) = client.wire.pour(head.framing().unwrap(), &mut |piece| count += piece.len()).await;
+    assert_eq!((ending, count), (Ending::Complete, GIBIBYTE));
+    let peak = peak_memory(proxy.pid());
+    assert!(peak < 64, "{peak} MiB");
+}
