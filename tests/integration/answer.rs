@@ -308,3 +308,36 @@ async fn reading_back_can_be_turned_off_and_always_on() {
     assert_eq!((changed.status, changed.etag()), (204, Some(sha1_tag("2").as_str())));
     assert_eq!(store.seen().len(), 2);
 }
+
+#[tokio::test]
+async fn what_is_no_current_representation_passes_without_a_tag() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    for status in
+        ["201 Created", "204 No Content", "302 Found", "400 Bad Request", "401 Who", "404 No", "500 Oops"]
+    {
+        let length = if status.starts_with("204") { "" } else { "Content-Length: 2\r\n" };
+        let body = if length.is_empty() { "" } else { "so" };
+        let head = format!("HTTP/1.1 {status}\r\nLocation: /b\r\nETag: \"theirs\"\r\n{length}\r\n{body}");
+        store.answer("/xapi/activities/state", head);
+        for condition in [("If-None-Match", "*"), ("If-Match", OTHER)] {
+            let answer = proxy.send("GET", &state("a"), &[V1, condition], "").await;
+            assert_eq!((answer.status.to_string().as_str(), answer.text().as_str()), (&status[..3], body));
+            assert_eq!((answer.etag(), answer.field("location")), (None, Some("/b")));
+            assert_eq!(proxy.send("HEAD", &state("a"), &[V1, condition], "").await.status, answer.status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn informational_answers_do_not_count() {
+    let store = Store::start();
+    store.answer(
+        "/xapi/activities/state",
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    );
+    let proxy = Proxy::before(&store);
+    assert_eq!(proxy.get(&state("a")).await.etag(), Some(sha1_tag("{}").as_str()));
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1, ("If-Match", &sha1_tag("{}"))], "{}").await.status, 200);
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1], "{}").await.status, 200);
+}

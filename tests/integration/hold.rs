@@ -214,8 +214,7 @@ async fn a_client_that_leaves_in_mid_write_changes_nothing() {
         assert_refused(&next.answer("PUT").await, 412);
         assert_eq!(store.document(&target).unwrap(), b"the leaver's");
         assert_eq!((store.writes().len(), store.writes()[0].upload), (1, Some(Ending::Complete)));
-        let line = proxy.logged("the leaver's write", |line| line["method"] == "PUT").await;
-        assert_eq!(line["resource"], "agent-profile");
+        proxy.logged("the leaver's write", |line| line["verdict"] == "forward").await;
     }
 }
 
@@ -259,4 +258,22 @@ async fn what_was_learned_is_learned_again_by_every_waiter() {
     statuses.sort_unstable();
     assert_eq!(statuses, [204, 412, 412]);
     assert_eq!(store.writes().len(), 1);
+}
+
+#[tokio::test]
+async fn exchanges_whose_clients_left_are_logged_too() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    store.close_gate(On::Writes);
+    let mut first = proxy.connect().await;
+    first.request("PUT", &state("a"), &[V1], b"1").await;
+    store.until_writes(1).await;
+    let mut second = proxy.connect().await;
+    second.request("POST", &state("a"), &[V1, JSON], b"{}").await;
+    drop((first, second));
+    store.open_gate();
+    proxy
+        .logged("the one that was sent", |line| line["method"] == "PUT" && line["verdict"] == "forward")
+        .await;
+    proxy.logged("the one that was not", |line| line["method"] == "POST").await;
 }

@@ -251,3 +251,18 @@ async fn a_preset_is_overridden_key_by_key() {
     assert_eq!(proxy.send("PUT", &activity_profile("a"), &[V1, STALE], "2").await.status, 204);
     assert_eq!(proxy.send("PUT", &state("a"), &[V1], "2").await.status, 204);
 }
+
+#[tokio::test]
+async fn the_strict_preset_also_refuses_unconditional_creation_of_profiles_under_1_0() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[guard]\npresets = [\"xapi-strict\"]");
+    for target in [agent_profile("new"), activity_profile("new")] {
+        assert_refused(&proxy.send("PUT", &target, &[V1], "{}").await, 400);
+        assert_untouched(&store);
+        assert_eq!(proxy.send("PUT", &target, &[V2], "{}").await.status, 204);
+        store.forget();
+        assert_refused(&proxy.send("PUT", &target, &[V1], "{}").await, 409);
+        assert_untouched(&store);
+    }
+    assert_eq!(proxy.send("PUT", &state("new"), &[V1], "{}").await.status, 204);
+}
