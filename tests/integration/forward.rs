@@ -363,3 +363,18 @@ async fn a_method_in_another_letter_case_is_no_way_around() {
     }
     assert_untouched(&store);
 }
+
+#[tokio::test]
+async fn a_document_that_its_creator_may_not_see_is_not_overwritten() {
+    let store = Store::with(|knobs| {
+        knobs.hides = true;
+        knobs.misdeed = Some((On::Conditional, Misdeed::Says(bare("412 Precondition Failed"))));
+    });
+    let target = agent_profile("a");
+    store.hold(&target, "theirs");
+    let proxy = Proxy::before(&store);
+    // The upstream's own check knows better than the probe, which found nothing.
+    let answer = proxy.send("PUT", &target, &[V1, ("If-None-Match", "*")], "mine").await;
+    assert_eq!(answer.status, 412);
+    assert_eq!(store.document(&target).unwrap(), b"theirs");
+}

@@ -70,6 +70,18 @@ async fn a_spelling_that_a_server_may_fold_is_never_relayed() {
         "/xapi/activities/state%20",
         "/xapi/activities/%2e/state",
         "/xapi/activities/%2E%2E/activities/state",
+        "/xapi/activities/st%2561te",
+        "/xapi/activities%252Fstate",
+        "/xapi/activities/state%2F",
+        "/xapi/activities/state%00",
+        "/xapi/activities/state/x/..",
+        "/xapi/activities/state/.json/..",
+        "/xapi/activities/state.json",
+        "/xapi/activities/state;",
+        "/xapi/;a/activities/;b/state",
+        "/xapi/activities/%73%74%61%74%65",
+        "/xapi/activities/state%09",
+        "/xapi/activities%5Cstate",
     ] {
         let answer = proxy.send("PUT", &format!("{path}?{query}"), &[V1, JSON, STALE], "{}").await;
         assert!(matches!(answer.status, 400 | 412), "{path}: {answer:#?}");
