@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use crate::support::proxy::Proxy;
-use crate::support::store::{On, Store, Tags};
+use crate::support::store::{Misdeed, On, Store, Tags};
 use crate::support::upstreams;
-use crate::support::wire::Ending;
+use crate::support::wire::{Ending, Framing};
 use crate::support::xapi::{JSON, V1, V2, activity_profile, agent_profile, state, state_ids};
-use crate::support::{assert_failure, assert_refused, assert_untouched, sha1_tag, xxh3_tag};
+use crate::support::{assert_failure, assert_refused, assert_untouched, sha1_tag, within, xxh3_tag};
 
 const OTHER: &str = "\"ffffffffffffffffffffffffffffffffffffffff\"";
 const NOTES: &str = "[resource.notes]\npath = \"/notes/{id}\"\nidentity = [\"path\"]\n";
@@ -340,4 +340,20 @@ async fn informational_answers_do_not_count() {
     assert_eq!(proxy.get(&state("a")).await.etag(), Some(sha1_tag("{}").as_str()));
     assert_eq!(proxy.send("PUT", &state("a"), &[V1, ("If-Match", &sha1_tag("{}"))], "{}").await.status, 200);
     assert_eq!(proxy.send("PUT", &state("a"), &[V1], "{}").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_event_stream_is_never_waited_for() {
+    let store = Store::start();
+    let events = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+    store.set(|knobs| knobs.misdeed = Some((On::Reads, Misdeed::Says(events.to_owned()))));
+    let proxy = Proxy::before(&store);
+    for target in [state("a"), "/elsewhere".to_owned()] {
+        let mut client = proxy.connect().await;
+        client.request("GET", &target, &[], b"").await;
+        let head = within("the head", client.wire.head()).await.unwrap();
+        assert_eq!((head.framing(), head.field("etag")), (Some(Framing::Chunked), None));
+        let first = within("the first event", client.wire.body(Framing::Length(10))).await;
+        assert_eq!(first.bytes, b"5\r\nfirst\r\n");
+    }
 }

@@ -277,3 +277,21 @@ async fn exchanges_whose_clients_left_are_logged_too() {
         .await;
     proxy.logged("the one that was not", |line| line["method"] == "POST").await;
 }
+
+#[tokio::test]
+async fn a_client_that_reads_its_answer_slowly_does_not_hold_the_scope() {
+    // An answer that is taken in as a whole, and one that is too large for that.
+    for document_max in ["10MiB", "1MiB"] {
+        let store = Store::start();
+        let large = "x".repeat(8 << 20);
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", large.len());
+        store.answer("/xapi/activities/state", head + &large);
+        let proxy = Proxy::configured(&store, &format!("[guard]\ndocument-max = \"{document_max}\""));
+        let mut slow = proxy.connect().await;
+        slow.request("PUT", &state("a"), &[V1], b"1").await;
+        store.until_writes(1).await;
+        let answer = proxy.send("PUT", &state("a"), &[V1], "2").await;
+        assert_eq!((answer.status, answer.body.len()), (200, large.len()), "{document_max}");
+        assert_eq!(slow.answer("PUT").await.body.len(), large.len());
+    }
+}

@@ -278,3 +278,43 @@ async fn the_strict_preset_also_refuses_unconditional_creation_of_profiles_under
     }
     assert_eq!(proxy.send("PUT", &state("new"), &[V1], "{}").await.status, 204);
 }
+
+/// Each way to spell a path that some server folds away, applied to every place where it can be applied.
+fn respelled(path: &str) -> Vec<String> {
+    let mut spellings =
+        vec![format!("{path}/"), format!("{path};x=y"), format!("{path}/."), path.to_uppercase()];
+    for (at, byte) in path.bytes().enumerate() {
+        let (before, after) = (&path[..at], &path[at + 1..]);
+        match byte {
+            b'/' => {
+                for slash in ["//", "/./", "/x/../", ";x/", "%2F", "%2f", "%252F", "\\", "/%2e/", "/.;x/"] {
+                    spellings.push(format!("{before}{slash}{after}"));
+                }
+            }
+            b'a' | b't' => {
+                for letter in ["%61", "%74", "%2561"].iter().filter(|l| (byte == b'a') == l.ends_with("61")) {
+                    spellings.push(format!("{before}{letter}{after}"));
+                }
+                spellings.push(format!("{before}{}{after}", byte.to_ascii_uppercase() as char));
+            }
+            _ => (),
+        }
+    }
+    spellings
+}
+
+#[tokio::test]
+async fn two_spellings_together_are_no_way_around_either() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let query = format!("agent={AGENT}&activityId={ACTIVITY}&stateId=s&profileId=p");
+    for path in ["/agents/profile", "/activities/state"] {
+        for spelling in respelled(path).iter().flat_map(|once| respelled(once)) {
+            let target = format!("/xapi{spelling}?{query}");
+            // Each on a connection of its own, as a refusal for its form ends one.
+            let answer = proxy.send("PUT", &target, &[V1, STALE], "").await;
+            assert!(matches!(answer.status, 400 | 412), "{spelling}: {}", answer.status);
+        }
+    }
+    assert_untouched(&store);
+}
