@@ -13,17 +13,16 @@ mod story;
 mod tests;
 mod wire;
 
-use std::env;
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use tokio::runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use super::FAILED;
 use super::proxy::Proxy;
+use super::signals::Signals;
+use super::{FAILED, colours_for};
 use crate::config::{Config, Overrides};
 use crate::drain::Drain;
 use crate::server::access_log::AccessLog;
@@ -56,8 +55,7 @@ impl fmt::Display for Trouble {
 
 /// Plays the story and gives the exit code.
 pub(super) fn demo(once: bool, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    let colour = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    conclude(start(once, &mut Screen::new(out, colour)), err)
+    conclude(start(once, &mut Screen::new(out, colours_for(&io::stdout()))), err)
 }
 
 /// The exit code. A reader that closed its pipe has seen what it wanted to see.
@@ -129,7 +127,7 @@ impl Servers {
     /// Ends in good order: the legacy server stays until Staleguard has drained. A signal ends it at once.
     async fn end(self) -> Result<(), Trouble> {
         self.drain.begin();
-        let mut signals = Signals::new()?;
+        let mut signals = signals()?;
         let served = tokio::select! {
             served = self.proxy => served.unwrap_or_else(|error| Err(io::Error::other(error))),
             () = signals.any() => Err(io::Error::other("ended at once by a second signal")),
@@ -176,31 +174,13 @@ fn introduce(servers: &Servers, screen: &mut Screen<'_>) -> Result<(), Trouble> 
 
 /// Offers commands to try, and stays until the process is asked to end.
 async fn stay(through: SocketAddr, ending: &Ending, screen: &mut Screen<'_>) -> Result<(), Trouble> {
-    let mut signals = Signals::new()?;
+    let mut signals = signals()?;
     screen.heading("Now you: Staleguard stays up until Ctrl-C")?;
     story::offer(through, ending, screen)?;
     signals.any().await;
     Ok(())
 }
 
-/// The signals that ask the process to end.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Trouble> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Trouble::Told(format!("cannot listen for signals: {error}")));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    /// Waits for either.
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
+fn signals() -> Result<Signals, Trouble> {
+    Signals::new().map_err(|error| Trouble::Told(format!("cannot listen for signals: {error}")))
 }
