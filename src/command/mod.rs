@@ -6,6 +6,7 @@ pub mod check;
 pub mod demo;
 pub mod proxy;
 pub mod run;
+mod signals;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -74,9 +75,12 @@ pub fn execute(arguments: Arguments, out: &mut dyn Write, err: &mut dyn Write) -
     ExitCode::from(code)
 }
 
-/// Problems are shown in colours to a terminal that did not ask for none (https://no-color.org).
+/// Problems are shown in colours to a terminal.
 fn colours() -> Colours {
-    let wanted =
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if wanted { Colours::On } else { Colours::Off }
+    if colours_for(&std::io::stderr()) { Colours::On } else { Colours::Off }
+}
+
+/// Whether a stream is a terminal that did not ask for plain text (<https://no-color.org>).
+fn colours_for(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -3,11 +3,11 @@
 use std::io::{self, IsTerminal, Write};
 
 use tokio::runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::check::{EXIT_CONFIG, read_text};
 use super::proxy::Proxy;
+use super::signals::Signals;
 use super::{FAILED, RunArguments, colours};
 use crate::config::{Config, Overrides};
 use crate::drain::Drain;
@@ -39,19 +39,19 @@ async fn serve(config: Config, err: &mut dyn Write) -> Result<(), String> {
     };
     let told = |error: io::Error| error.to_string();
     let upstream = config.upstream.authority.clone();
-    let mut ending = Ending::new().map_err(told)?;
+    let mut signals = Signals::new().map_err(told)?;
     let proxy = Proxy::bind(config)?;
     announce(&proxy, &upstream, err).map_err(told)?;
     let drain = Drain::new();
     let mut serving = std::pin::pin!(proxy.serve(log, drain.clone()));
     tokio::select! {
         served = serving.as_mut() => return served.map_err(told),
-        () = ending.asked_for() => drain.begin(),
+        () = signals.any() => drain.begin(),
     }
     tracing::info!("draining: exchanges under way may finish; a second signal ends them");
     tokio::select! {
         served = serving => served.map_err(told),
-        () = ending.asked_for() => Err("ended at once by a second signal".into()),
+        () = signals.any() => Err("ended at once by a second signal".into()),
     }
 }
 
@@ -88,25 +88,6 @@ fn log_to_stderr(level: LevelFilter) {
         tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     // A second subscriber in one process would be a defect of a test; the first one stays.
     let _ = tracing_subscriber::registry().with(lines).with(ours).try_init();
-}
-
-/// The signals that ask the process to end.
-struct Ending {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Ending {
-    fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn asked_for(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
 
 fn say(err: &mut dyn Write, sentence: &str, code: u8) -> u8 {

@@ -77,7 +77,10 @@ impl Exchange {
                 let probed = self.pool.probe(&head, &super::reading(rule)).await;
                 outcome.probe = Some(asks.elapsed());
                 match probed.map_err(Failure::Unsent)? {
-                    Probed::Found(found, lease) => (evaluate(&policy, &stated, &found), Some(found), lease),
+                    Probed::Found(found, lease) => {
+                        let found = if identity.is_collection { found.of_collection() } else { found };
+                        (evaluate(&policy, &stated, &found), Some(found), lease)
+                    }
                     Probed::HandBack(response) => return Ok(answer::without_tag(response)),
                 }
             }

@@ -46,6 +46,8 @@ pub struct Identity {
     pub key: ResourceKey,
     /// What is held for it.
     pub scope: Scope,
+    /// True when it is the collection: all documents of the scope, which a GET shows as a list of ids.
+    pub is_collection: bool,
 }
 
 /// Why a request names no document. The texts are for clients and never quote the request.
@@ -94,7 +96,11 @@ pub fn identify(rule: &Rule, request: &Parts) -> Result<Identity, Unidentified> 
             },
         })
         .collect::<Result<_, _>>()?;
-    Ok(identity(rule, &parts))
+    let is_collection = rule.naming.identity.last().is_some_and(|last| match last {
+        Part::Parameter { name, optional: false } => query.value(name).is_none(),
+        Part::Parameter { .. } | Part::Path => false,
+    });
+    Ok(identity(rule, &parts, is_collection))
 }
 
 /// A method override inside a form: some frameworks execute another method than the one of the request line.
@@ -104,11 +110,11 @@ pub fn overridden_in_form<B: AsRef<[u8]>>(request: &Parts, body: impl Fn() -> B)
     method_override::is_in_form(&request.headers, body)
 }
 
-fn identity(rule: &Rule, parts: &[Named<'_>]) -> Identity {
+fn identity(rule: &Rule, parts: &[Named<'_>], is_collection: bool) -> Identity {
     let key = parts.iter().flat_map(|named| named.key.iter().map(Option::as_deref));
     let in_scope = (rule.naming.scope.iter()).flat_map(|part| parts.iter().find(|named| named.part == part));
     let scope = in_scope.flat_map(|named| named.scope.iter().map(String::as_str));
-    Identity { key: ResourceKey::new(&rule.name, key), scope: Scope::new(&rule.name, scope) }
+    Identity { key: ResourceKey::new(&rule.name, key), scope: Scope::new(&rule.name, scope), is_collection }
 }
 
 /// The query parameters that name something for a rule.

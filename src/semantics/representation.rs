@@ -13,6 +13,17 @@ pub enum Representation {
     Current(Current),
 }
 
+impl Representation {
+    /// The same without the upstream's own entity-tag: that of a list of ids is no document's tag, and the upstream
+    /// would compare it with one.
+    pub fn of_collection(self) -> Self {
+        match self {
+            Self::Missing => Self::Missing,
+            Self::Current(current) => Self::Current(Current { upstream_tag: None, ..current }),
+        }
+    }
+}
+
 /// The validators of a current representation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Current {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Request, Response};
+use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::onward;
@@ -12,7 +13,7 @@ use super::probe::interrupted;
 use super::send::{Outgoing, Unanswered};
 use super::streamed::Streamed;
 use crate::body::contents::Contents;
-use crate::body::paced::{Collected, Paced};
+use crate::body::paced::{Collected, Interrupted, Paced};
 use crate::guard::verdict::Clearance;
 use crate::memory::holds::{Hold, InFlight};
 
@@ -104,7 +105,9 @@ impl Pool {
     ) -> Result<Response<Answered>, Unanswered> {
         let time = self.settings().response_timeout;
         let (head, body) = lease.send(request, time).await?.into_parts();
-        let body = match Paced::new(body, time).collect(answer_max).await {
+        // A scope must not be held for as long as an upstream cares to trickle.
+        let collected = timeout(time, Paced::new(body, time).collect(answer_max)).await;
+        let body = match collected.unwrap_or(Err(Interrupted::Stalled)) {
             Ok(Collected::Whole(contents)) => {
                 lease.give_back();
                 Answered::Whole(contents)

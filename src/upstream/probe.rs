@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::intake::{Intake, Reading, take_in};
@@ -30,30 +31,29 @@ pub enum Probed {
 impl Pool {
     /// Asks what the target of a write holds, with the writer's own credentials.
     ///
-    /// The contents are fingerprinted as they come and not kept. Whatever says neither that there is a
+    /// The contents are fingerprinted as they come and not kept. They must be whole within `response-timeout` after
+    /// their head, since a scope is held meanwhile. Whatever says neither that there is a
     /// representation nor that there is none is a [`Failure`].
     pub async fn probe(self: &Arc<Self>, write: &Parts, reading: &Reading<'_>) -> Result<Probed, Failure> {
-        let (head, mut body, lease) = self.ask(write).await?;
+        let (head, body, lease) = self.ask(write).await?;
         let status = head.status;
-        if reading.absent.statuses.contains(&status) && status != StatusCode::OK {
-            // The text of a 404 is nobody's document; reading it to its end frees the connection.
-            let read = matches!(body.collect(reading.decoded_max).await, Ok(Collected::Whole(_)));
-            return Ok(Probed::Found(Representation::Missing, Some(lease).filter(|_| read)));
-        }
-        if status.is_client_error() || status.is_server_error() {
+        let is_missing = reading.absent.statuses.contains(&status) && status != StatusCode::OK;
+        if !is_missing && (status.is_client_error() || status.is_server_error()) {
             return Ok(Probed::HandBack(Response::from_parts(head, Streamed::new(body, lease))));
         }
-        if status != StatusCode::OK {
+        if !is_missing && status != StatusCode::OK {
             return Err(Failure::UnusableProbe(status));
         }
-        let mut intake = Intake::new(&head.headers, reading).map_err(|_| Failure::ContentCoding)?;
-        while let Some(frame) = body.frame().await {
-            if let Ok(piece) = frame.map_err(interrupted)?.into_data() {
-                intake.push(piece).map_err(|_| Failure::ContentCoding)?;
+        let learned = async {
+            if is_missing {
+                // The text of a 404 is nobody's document; reading it to its end frees the connection.
+                let read = matches!(body.collect(reading.decoded_max).await, Ok(Collected::Whole(_)));
+                return Ok(Probed::Found(Representation::Missing, Some(lease).filter(|_| read)));
             }
-        }
-        let (_, found) = intake.finish(&head.headers, reading.absent).map_err(|_| Failure::ContentCoding)?;
-        Ok(Probed::Found(found, Some(lease)))
+            let found = fingerprint(&head.headers, body, reading).await?;
+            Ok(Probed::Found(found, Some(lease)))
+        };
+        timeout(self.settings().response_timeout, learned).await.unwrap_or(Err(Failure::ResponseTimeout))
     }
 
     /// Asks for the target of a write, whatever the answer is.
@@ -76,7 +76,7 @@ impl Pool {
         sent: &Contents,
         reading: &Reading<'_>,
     ) -> Option<EntityTag> {
-        let shown = tokio::time::timeout(self.settings().read_back_timeout, async {
+        let shown = timeout(self.settings().read_back_timeout, async {
             let (head, body, lease) = self.ask(write).await.ok()?;
             if head.status != StatusCode::OK {
                 return None;
@@ -94,6 +94,22 @@ impl Pool {
             _ => None,
         }
     }
+}
+
+/// Takes contents in as they come.
+async fn fingerprint(
+    fields: &HeaderMap,
+    mut body: Paced,
+    reading: &Reading<'_>,
+) -> Result<Representation, Failure> {
+    let mut intake = Intake::new(fields, reading).map_err(|_| Failure::ContentCoding)?;
+    while let Some(frame) = body.frame().await {
+        if let Ok(piece) = frame.map_err(interrupted)?.into_data() {
+            intake.push(piece).map_err(|_| Failure::ContentCoding)?;
+        }
+    }
+    let (_, found) = intake.finish(fields, reading.absent).map_err(|_| Failure::ContentCoding)?;
+    Ok(found)
 }
 
 /// What a body that did not arrive whole says of the upstream.

@@ -20,6 +20,8 @@ mod identify;
 mod kit;
 mod learn;
 mod observe;
+#[cfg(feature = "test-faults")]
+mod panic;
 mod races;
 mod relay;
 mod select;
