@@ -3,7 +3,7 @@
 use crate::support::proxy::{Barrier, Proxy};
 use crate::support::store::{Misdeed, On, Seen, Store, Tags};
 use crate::support::upstreams::{self, bare};
-use crate::support::xapi::{JSON, V1, V2, agent_profile, state, state_of};
+use crate::support::xapi::{JSON, V1, V2, agent_profile, state, state_ids, state_of};
 use crate::support::{assert_failure, assert_refused, assert_untouched, sha1_tag};
 
 const OTHER: &str = "\"ffffffffffffffffffffffffffffffffffffffff\"";
@@ -377,4 +377,14 @@ async fn a_document_that_its_creator_may_not_see_is_not_overwritten() {
     let answer = proxy.send("PUT", &target, &[V1, ("If-None-Match", "*")], "mine").await;
     assert_eq!(answer.status, 412);
     assert_eq!(store.document(&target).unwrap(), b"theirs");
+}
+
+#[tokio::test]
+async fn the_tag_of_a_list_is_no_documents_tag() {
+    let store = Store::with(|knobs| knobs.fields.push(("ETag", "\"of the list\"")));
+    store.hold(&state("a"), "{}");
+    let proxy = Proxy::before(&store);
+    let tag = proxy.get(&state_ids()).await.etag().unwrap().to_owned();
+    assert_eq!(proxy.send("DELETE", &state_ids(), &[V1, ("If-Match", &tag)], "").await.status, 204);
+    assert_eq!(conditions(&store.writes()[0]), (None, None));
 }

@@ -136,9 +136,10 @@ async fn no_other_answer_to_a_probe_lets_a_write_through() {
 
 #[tokio::test]
 async fn a_probe_that_is_never_answered_lets_no_write_through() {
-    let store = upstreams::silent(On::Reads);
-    assert_failure(&create_before(&store, HASTY).await, 504);
-    assert_untouched(&store);
+    for store in [upstreams::silent(On::Reads), upstreams::trickling(On::Reads)] {
+        assert_failure(&create_before(&store, HASTY).await, 504);
+        assert_untouched(&store);
+    }
 }
 
 #[tokio::test]

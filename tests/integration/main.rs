@@ -12,8 +12,6 @@ mod bad_input;
 mod checkout;
 mod command;
 mod evaluate;
-#[cfg(feature = "test-faults")]
-mod faults;
 mod forward;
 mod hold;
 mod identify;

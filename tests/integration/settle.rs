@@ -203,3 +203,12 @@ async fn an_upload_that_the_upstream_does_not_take_is_reset_and_not_closed() {
     assert_eq!(store.seen()[0].upload, Some(Ending::Reset));
     assert_eq!(store.document(&state("a")), None);
 }
+
+#[tokio::test]
+async fn an_upstream_that_trickles_its_answer_does_not_keep_the_scope() {
+    let store = upstreams::trickling(On::Writes);
+    let proxy = Proxy::configured(&store, IMPATIENT);
+    assert_failure(&proxy.send("PUT", &state("a"), &[V1], "1").await, 504);
+    assert_eq!(store.writes().len(), 1);
+    assert_unsettled(&proxy, &store).await;
+}

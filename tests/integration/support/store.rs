@@ -91,6 +91,8 @@ pub(crate) enum Misdeed {
     SaysAndCloses(String),
     /// Sends these bytes and resets.
     SaysAndResets(String),
+    /// Sends these bytes, then one more every now and then, and never comes to an end.
+    Trickles(String),
 }
 
 /// A request as the store saw it.
@@ -361,6 +363,14 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, connection: usize) {
             }
             Some(Misdeed::SaysAndCloses(bytes)) => {
                 wire.write(bytes.as_bytes()).await;
+                return;
+            }
+            Some(Misdeed::Trickles(bytes)) => {
+                let mut sent = wire.write(bytes.as_bytes()).await;
+                while sent {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    sent = wire.write(b" ").await;
+                }
                 return;
             }
             Some(Misdeed::SaysAndResets(bytes)) => {
