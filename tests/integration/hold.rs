@@ -121,12 +121,14 @@ async fn a_client_that_sends_its_body_slowly_does_not_hold_the_scope() {
     let target = agent_profile("a");
     store.hold(&target, "old");
     let proxy = Proxy::before(&store);
+    let mut barrier = Barrier::open(&proxy).await;
     let old = sha1_tag("old");
-    let mut slow = proxy.connect().await;
+    let mut slow = proxy.arrive().await;
     slow.write(format!(
         "PUT {target} HTTP/1.1\r\nHost: a\r\nIf-Match: {old}\r\nContent-Length: 10\r\n\r\nslow "
     ))
     .await;
+    barrier.pass().await;
     let answer = proxy.send("PUT", &target, &[V1, ("If-Match", &old)], "quick").await;
     assert_eq!(answer.status, 204);
     slow.write("write").await;
