@@ -1,6 +1,5 @@
 //! Serving one request: *accept* its head, *select* its rule, and see it through.
 
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -24,22 +23,16 @@ use crate::upstream::onward;
 
 impl Exchange {
     /// Serves one request. There is always an answer, and a record of what the exchange came to.
-    pub async fn serve(
-        self: &Arc<Self>,
-        request: Request<Incoming>,
-        client: SocketAddr,
-    ) -> (Answer, Outcome) {
+    pub async fn serve(self: &Arc<Self>, request: Request<Incoming>, outcome: &mut Outcome) -> Answer {
         let (head, body) = request.into_parts();
-        let mut outcome = Outcome::new(client, head.method.clone(), head.uri.path().to_owned());
         let mut asked = Asked::of(&head.headers, None);
-        let served =
-            AssertUnwindSafe(self.see_through(head, body, &mut asked, &mut outcome)).catch_unwind().await;
+        let served = AssertUnwindSafe(self.see_through(head, body, &mut asked, outcome)).catch_unwind().await;
         let answer = served.unwrap_or(Err(Failure::Internal)).unwrap_or_else(|failure| {
             outcome.failure = Some(failure.as_str());
             answer::failed(&failure, &asked)
         });
-        outcome.status = answer.status();
-        (answer, outcome)
+        outcome.status = Some(answer.status());
+        answer
     }
 
     /// The inner half of [`Exchange::serve`], which is free to leave with `?`.

@@ -214,8 +214,9 @@ async fn a_client_that_leaves_in_mid_write_changes_nothing() {
         assert_refused(&next.answer("PUT").await, 412);
         assert_eq!(store.document(&target).unwrap(), b"the leaver's");
         assert_eq!((store.writes().len(), store.writes()[0].upload), (1, Some(Ending::Complete)));
-        let line = proxy.logged("the leaver's write", |line| line["method"] == "PUT").await;
-        assert_eq!(line["resource"], "agent-profile");
+        let line = proxy.logged("the leaver's write", |line| line["failure"] == "client-left").await;
+        assert_eq!((&line["resource"], &line["verdict"]), (&"agent-profile".into(), &"forward".into()));
+        assert_eq!(line["status"], 499, "a client that left before its answer is logged as nginx logs it");
     }
 }
 
