@@ -68,6 +68,11 @@ impl Exchange {
             return Err(Failure::Ambiguous(what));
         }
 
+        if let Some(method) = differently_cased(&head.method) {
+            self.discard(&head.headers, body).await;
+            return Err(Failure::Ambiguous(format!("Methods are case-sensitive: send {method}.")));
+        }
+
         match head.method {
             Method::GET | Method::HEAD => {
                 named_at_most_once(rule, &head)?;
@@ -114,6 +119,21 @@ fn well_formed(head: &Parts) -> Result<(), Failure> {
         Some(protocol) if protocol.as_bytes().eq_ignore_ascii_case(b"h2c") => Ok(()),
         Some(_) => Err(Failure::Unsupported("Upgrades to another protocol are not supported here.")),
     }
+}
+
+/// The method that some servers would take this one for, although methods are case-sensitive (RFC 9110 §9.1).
+fn differently_cased(method: &Method) -> Option<Method> {
+    const KNOWN: [Method; 8] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+    ];
+    KNOWN.into_iter().find(|known| known != method && known.as_str().eq_ignore_ascii_case(method.as_str()))
 }
 
 /// `uri-host [ ":" port ]`, or nothing where the target has no authority (RFC 9110 §7.2).
