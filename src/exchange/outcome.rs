@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode};
+use http::{Method, Request, StatusCode};
 
 use crate::guard::policy::Mode;
 
@@ -19,8 +19,8 @@ pub struct Outcome {
     pub method: Method,
     /// The path of its target, without the query.
     pub path: String,
-    /// The status of the answer.
-    pub status: StatusCode,
+    /// The status of the answer; none while there is none, and for ever if its client left before.
+    pub status: Option<StatusCode>,
     /// The resource whose rule applied; none for what is relayed untouched.
     pub resource: Option<Arc<str>>,
     /// The mode of that rule.
@@ -37,13 +37,13 @@ pub struct Outcome {
 
 impl Outcome {
     /// The outcome of a request that has only just begun.
-    pub fn new(client: SocketAddr, method: Method, path: String) -> Self {
+    pub fn of<B>(request: &Request<B>, client: SocketAddr) -> Self {
         Self {
             began: Instant::now(),
             client,
-            method,
-            path,
-            status: StatusCode::INTERNAL_SERVER_ERROR,
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            status: None,
             resource: None,
             mode: None,
             verdict: None,

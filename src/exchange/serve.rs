@@ -1,6 +1,5 @@
 //! Serving one request: *accept* its head, *select* its rule, and see it through.
 
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -24,22 +23,16 @@ use crate::upstream::onward;
 
 impl Exchange {
     /// Serves one request. There is always an answer, and a record of what the exchange came to.
-    pub async fn serve(
-        self: &Arc<Self>,
-        request: Request<Incoming>,
-        client: SocketAddr,
-    ) -> (Answer, Outcome) {
+    pub async fn serve(self: &Arc<Self>, request: Request<Incoming>, outcome: &mut Outcome) -> Answer {
         let (head, body) = request.into_parts();
-        let mut outcome = Outcome::new(client, head.method.clone(), head.uri.path().to_owned());
         let mut asked = Asked::of(&head.headers, None);
-        let served =
-            AssertUnwindSafe(self.see_through(head, body, &mut asked, &mut outcome)).catch_unwind().await;
+        let served = AssertUnwindSafe(self.see_through(head, body, &mut asked, outcome)).catch_unwind().await;
         let answer = served.unwrap_or(Err(Failure::Internal)).unwrap_or_else(|failure| {
             outcome.failure = Some(failure.as_str());
             answer::failed(&failure, &asked)
         });
-        outcome.status = answer.status();
-        (answer, outcome)
+        outcome.status = Some(answer.status());
+        answer
     }
 
     /// The inner half of [`Exchange::serve`], which is free to leave with `?`.
@@ -73,6 +66,11 @@ impl Exchange {
         if let Some(what) = spelling {
             self.discard(&head.headers, body).await;
             return Err(Failure::Ambiguous(what));
+        }
+
+        if let Some(method) = differently_cased(&head.method) {
+            self.discard(&head.headers, body).await;
+            return Err(Failure::Ambiguous(format!("Methods are case-sensitive: send {method}.")));
         }
 
         match head.method {
@@ -121,6 +119,21 @@ fn well_formed(head: &Parts) -> Result<(), Failure> {
         Some(protocol) if protocol.as_bytes().eq_ignore_ascii_case(b"h2c") => Ok(()),
         Some(_) => Err(Failure::Unsupported("Upgrades to another protocol are not supported here.")),
     }
+}
+
+/// The method that some servers would take this one for, although methods are case-sensitive (RFC 9110 §9.1).
+fn differently_cased(method: &Method) -> Option<Method> {
+    const KNOWN: [Method; 8] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+    ];
+    KNOWN.into_iter().find(|known| known != method && known.as_str().eq_ignore_ascii_case(method.as_str()))
 }
 
 /// `uri-host [ ":" port ]`, or nothing where the target has no authority (RFC 9110 §7.2).

@@ -124,8 +124,10 @@ impl Exchange {
         .await
     }
 
-    /// Forwards a write, and once more without its translated precondition if the upstream refuses that although,
+    /// Forwards a write, and once more without its precondition if the upstream refuses its own entity-tag although,
     /// under the hold, nothing has changed.
+    ///
+    /// An upstream that refuses `If-None-Match: *` is believed: it may know of a document that this writer cannot see.
     async fn forward(
         &self,
         rule: &Rule,
@@ -143,7 +145,7 @@ impl Exchange {
         let forwarded = self.pool.forward(write, lease, max, || !client_left.is_cancelled()).await;
         let (in_flight, response) = match forwarded {
             Forwarded::Answered(in_flight, response)
-                if response.status() == StatusCode::PRECONDITION_FAILED && clearance.is_translated() =>
+                if response.status() == StatusCode::PRECONDITION_FAILED && clearance.names_upstream_tag() =>
             {
                 (in_flight, response)
             }

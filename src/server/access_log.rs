@@ -58,31 +58,40 @@ fn json_line(outcome: &Outcome, sent: u64) -> String {
     line.insert("client".into(), json!(outcome.client.to_string()));
     line.insert("method".into(), json!(outcome.method.as_str()));
     line.insert("path".into(), json!(outcome.path));
-    line.insert("status".into(), json!(outcome.status.as_u16()));
+    line.insert("status".into(), json!(status(outcome)));
     line.insert("bytes".into(), json!(sent));
     line.insert("duration_ms".into(), milliseconds(outcome.began.elapsed()));
     let mut known = |name: &str, value: Option<Value>| value.map(|value| line.insert(name.into(), value));
     known("resource", outcome.resource.as_deref().map(Value::from));
     known("mode", outcome.mode.map(|mode| mode_name(mode).into()));
     known("verdict", outcome.verdict.map(Value::from));
-    known("failure", outcome.failure.map(Value::from));
+    known("failure", failure(outcome).map(Value::from));
     known("hold_ms", outcome.hold.map(milliseconds));
     known("probe_ms", outcome.probe.map(milliseconds));
     Value::Object(line).to_string()
 }
 
 fn text_line(outcome: &Outcome, sent: u64) -> String {
-    let why = outcome.verdict.or(outcome.failure).unwrap_or("relay");
+    let why = failure(outcome).or(outcome.verdict).unwrap_or("relay");
     let duration = outcome.began.elapsed();
     format!(
         "{} {} {} {} {sent}B {:.1}ms {} {why}",
         now(),
         outcome.method,
         outcome.path,
-        outcome.status.as_u16(),
+        status(outcome),
         duration.as_secs_f64() * 1000.0,
         outcome.resource.as_deref().unwrap_or("-"),
     )
+}
+
+/// 499 is what nginx calls a client that left before it was answered; no such status is ever sent.
+fn status(outcome: &Outcome) -> u16 {
+    outcome.status.map_or(499, |status| status.as_u16())
+}
+
+fn failure(outcome: &Outcome) -> Option<&'static str> {
+    outcome.failure.or(outcome.status.is_none().then_some("client-left"))
 }
 
 fn mode_name(mode: Mode) -> &'static str {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -40,9 +40,11 @@ pub(super) fn serve(
         .preserve_header_case(true);
     let service = service_fn(move |request: Request<Incoming>| {
         let (exchange, log) = (Arc::clone(&exchange), log.clone());
+        // Made before the first wait, so that a client that leaves early is logged as well.
+        let mut record = Record { outcome: Outcome::of(&request, client), sent: 0, log };
         async move {
-            let (answer, outcome) = exchange.serve(request, client).await;
-            Ok::<_, Infallible>(logged(answer, outcome, log))
+            let answer = exchange.serve(request, &mut record.outcome).await;
+            Ok::<_, Infallible>(answer.map(|body| Logged { body, record }))
         }
     });
     async move {
@@ -60,23 +62,23 @@ pub(super) fn serve(
     }
 }
 
-fn logged(answer: Response<AnswerBody>, outcome: Outcome, log: AccessLog) -> Response<Logged> {
-    answer.map(|body| Logged { body, sent: 0, record: Some((outcome, log)) })
+/// The record of an exchange, which is logged when the exchange is over, in whatever way.
+struct Record {
+    outcome: Outcome,
+    sent: u64,
+    log: AccessLog,
 }
 
-/// The body of an answer; when it is over, or dropped because the client has left, the exchange is logged.
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.log.write(&self.outcome, self.sent);
+    }
+}
+
+/// The body of an answer; with its end, the exchange is over.
 struct Logged {
     body: AnswerBody,
-    sent: u64,
-    record: Option<(Outcome, AccessLog)>,
-}
-
-impl Drop for Logged {
-    fn drop(&mut self) {
-        if let Some((outcome, log)) = self.record.take() {
-            log.write(&outcome, self.sent);
-        }
-    }
+    record: Record,
 }
 
 impl Body for Logged {
@@ -89,7 +91,7 @@ impl Body for Logged {
     ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.sent += frame.data_ref().map_or(0, |piece| piece.len() as u64);
+            self.record.sent += frame.data_ref().map_or(0, |piece| piece.len() as u64);
         }
         polled
     }

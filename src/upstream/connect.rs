@@ -94,3 +94,28 @@ impl AsyncWrite for Resetting {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_upload_that_ends_early_is_reset() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let stream = dial(&address).await.expect("it listens");
+        stream.set_zero_linger().expect("a socket");
+        let mut upload = Resetting(stream);
+        let (mut server, _) = listener.accept().await.expect("a connection");
+        upload.write_all(b"half").await.expect("it is open");
+        // What hyper does when it is done with a connection before the request is.
+        upload.shutdown().await.expect("nothing to do");
+        upload.write_all(b"more").await.expect("its sending half was not closed");
+        drop(upload);
+        let ended = server.read_to_end(&mut Vec::new()).await.expect_err("no orderly end");
+        assert_eq!(ended.kind(), io::ErrorKind::ConnectionReset);
+    }
+}

@@ -1,10 +1,10 @@
 //! A core's own connections to the upstream: kept alive, and lent for one exchange at a time.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Settings;
 use super::connect::{Connection, connect};
@@ -158,5 +158,73 @@ impl Drop for Lease {
         if let Some(connection) = self.connection.take() {
             connection.task.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A pool before a server that accepts and says nothing.
+    async fn pool(adjust: impl FnOnce(&mut Settings)) -> (Arc<Pool>, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let mut settings = Settings {
+            authority: listener.local_addr().expect("an address").to_string(),
+            exclusive: false,
+            connect_timeout: Duration::from_millis(500),
+            response_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(60),
+            read_back_timeout: Duration::from_secs(2),
+            settle_time: Duration::from_secs(30),
+            unknown_outcome: Vec::new(),
+            connections: 2,
+        };
+        adjust(&mut settings);
+        let exchanges = Arc::new(Semaphore::new(settings.connections));
+        (Pool::new(settings, exchanges), listener)
+    }
+
+    /// Lets time pass without waiting for it.
+    async fn pass(time: Duration) {
+        tokio::time::pause();
+        tokio::time::advance(time).await;
+        tokio::time::resume();
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_idle_for_a_while_carries_no_write() {
+        let (pool, _server) = pool(|_| {}).await;
+        let first = pool.lend(Purpose::Once).await.expect("a connection");
+        assert!(!first.reused);
+        first.give_back();
+        let fresh = pool.lend(Purpose::Once).await.expect("a connection");
+        assert!(fresh.reused, "it has only just been given back");
+        fresh.give_back();
+        pass(Duration::from_secs(2)).await;
+        let read = pool.lend(Purpose::Repeatable).await.expect("a connection");
+        assert!(read.reused, "what can be sent again may go on it");
+        read.give_back();
+        pass(Duration::from_secs(2)).await;
+        assert!(!pool.lend(Purpose::Once).await.expect("a connection").reused);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept_for_no_longer_than_the_idle_timeout() {
+        let (pool, _server) = pool(|_| {}).await;
+        pool.lend(Purpose::Once).await.expect("a connection").give_back();
+        pass(Duration::from_secs(61)).await;
+        assert!(!pool.lend(Purpose::Repeatable).await.expect("a connection").reused);
+        assert!(pool.idle.lock().expect("nobody panicked").is_empty());
+    }
+
+    #[tokio::test]
+    async fn exchanges_are_bounded_and_waiting_for_one_is_too() {
+        let (pool, _server) = pool(|settings| settings.connections = 1).await;
+        let lease = pool.lend(Purpose::Once).await.expect("a connection");
+        assert_eq!(pool.lend(Purpose::Once).await.expect_err("one is under way"), Failure::ConnectionLimit);
+        drop(lease);
+        pool.lend(Purpose::Once).await.expect("nothing is under way");
     }
 }

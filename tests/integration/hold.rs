@@ -216,7 +216,9 @@ async fn a_client_that_leaves_in_mid_write_changes_nothing() {
         assert_refused(&next.answer("PUT").await, 412);
         assert_eq!(store.document(&target).unwrap(), b"the leaver's");
         assert_eq!((store.writes().len(), store.writes()[0].upload), (1, Some(Ending::Complete)));
-        proxy.logged("the leaver's write", |line| line["verdict"] == "forward").await;
+        let line = proxy.logged("the leaver's write", |line| line["failure"] == "client-left").await;
+        assert_eq!((&line["resource"], &line["verdict"]), (&"agent-profile".into(), &"forward".into()));
+        assert_eq!(line["status"], 499, "a client that left before its answer is logged as nginx logs it");
     }
 }
 
@@ -277,7 +279,11 @@ async fn exchanges_whose_clients_left_are_logged_too() {
     proxy
         .logged("the one that was sent", |line| line["method"] == "PUT" && line["verdict"] == "forward")
         .await;
-    proxy.logged("the one that was not", |line| line["method"] == "POST").await;
+    let line = proxy.logged("the one that was not", |line| line["method"] == "POST").await;
+    assert_eq!(
+        (line["status"].as_u64(), line.get("verdict").is_some_and(|v| !v.is_null())),
+        (Some(499), false)
+    );
 }
 
 #[tokio::test]

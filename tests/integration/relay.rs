@@ -2,7 +2,7 @@
 
 use crate::support::assert_failure;
 use crate::support::proxy::Proxy;
-use crate::support::store::{Misdeed, On, Store};
+use crate::support::store::{Misdeed, On, Seen, Store};
 use crate::support::upstreams;
 use crate::support::wire::{Ending, Framing};
 use crate::support::within;
@@ -249,6 +249,13 @@ async fn an_upstream_that_refuses_an_upload_early_is_heard() {
         let mut client = proxy.connect().await;
         client.write(format!("PUT /a HTTP/1.1\r\nHost: a\r\n{expect}Content-Length: 1000000\r\n\r\n")).await;
         assert_eq!(client.answer("PUT").await.status, 403);
+        let ended = |seen: &[Seen]| seen.last().is_some_and(|seen| seen.upload.is_some());
+        store.until("the end of the upload", ended).await;
+        assert_eq!(
+            store.seen().last().unwrap().upload,
+            Some(Ending::Reset),
+            "half an upload is never closed"
+        );
     }
 }
 

@@ -313,7 +313,8 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, connection: usize) {
             wire.write(answer).await;
             shared.note(at, |seen| seen.answered = true);
             wire.half_close().await;
-            wire.rest().await;
+            let (ending, _) = wire.rest().await;
+            shared.note(at, |seen| seen.upload = Some(ending));
             return;
         }
         if head.field("expect").is_some() {
