@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::support::client::Client;
 use crate::support::proxy::Proxy;
 use crate::support::sha1_tag;
-use crate::support::store::{Store, Tags};
+use crate::support::store::{Misdeed, On, Store, Tags};
 use crate::support::wire::Ending;
 use crate::support::xapi::{JSON, V1, activity_profile, agent_profile, state_of};
 
@@ -166,4 +166,64 @@ async fn a_deletion_of_all_state_takes_its_turn_with_the_writes() {
         assert!(matches!(written.status, 204 | 412), "{written:?}");
         assert_eq!(store.document(&target), None, "round {round}: {written:?}");
     }
+}
+
+/// Lets clients count a document up, each by reading it and saving what it read plus one, until it has reached `end`.
+///
+/// Some leave as soon as they have sent their write; `disturb` is called after each attempt with its number.
+async fn count_up(store: Arc<Store>, config: &str, end: u64, disturb: fn(&Store, usize)) {
+    let target = agent_profile("counter");
+    store.hold(&target, "0");
+    let proxy = Arc::new(Proxy::configured(&store, config));
+    let mut clients = JoinSet::new();
+    for client in 0..8 {
+        let (store, proxy, target) = (Arc::clone(&store), Arc::clone(&proxy), target.clone());
+        clients.spawn(async move {
+            for attempt in 0.. {
+                let read = proxy.get(&target).await;
+                let count: u64 = read.text().parse().unwrap();
+                if count >= end {
+                    return;
+                }
+                let fields = [V1, ("If-Match", read.etag().unwrap())];
+                let mut writer = proxy.connect().await;
+                writer.request("PUT", &target, &fields, (count + 1).to_string().as_bytes()).await;
+                match (client + attempt) % 5 {
+                    0 => drop(writer),
+                    1 => writer.wire.reset(),
+                    _ => {
+                        let status = writer.answer("PUT").await.status;
+                        assert!(matches!(status, 204 | 412 | 502), "{status}");
+                    }
+                }
+                disturb(&store, attempt);
+            }
+        });
+    }
+    clients.join_all().await;
+    // Every write that reached the upstream built on the one before it: nobody's step was lost.
+    let steps: Vec<u64> =
+        store.writes().iter().map(|seen| String::from_utf8_lossy(&seen.body).parse().unwrap()).collect();
+    assert_eq!(steps, (1..=steps.len() as u64).collect::<Vec<_>>());
+    assert!(steps.len() as u64 >= end);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counting_up_loses_no_step_although_clients_leave() {
+    let store = Store::with(|knobs| knobs.pause = Duration::from_millis(1));
+    count_up(Arc::new(store), "[guard]\nread-back = \"never\"", 60, |_, _| ()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counting_up_loses_no_step_although_answers_are_lost() {
+    let store = Store::with(|knobs| {
+        knobs.pause = Duration::from_millis(1);
+        knobs.applies = true;
+    });
+    let config = "[upstream]\nsettle-time = \"20ms\"\nread-back-timeout = \"1s\"";
+    count_up(Arc::new(store), config, 30, |store, attempt| {
+        let reset = (On::Writes, Misdeed::SaysAndResets(String::new()));
+        store.set(|knobs| knobs.misdeed = (attempt % 3 == 0).then_some(reset));
+    })
+    .await;
 }
