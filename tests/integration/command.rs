@@ -220,3 +220,22 @@ async fn a_second_signal_ends_it_at_once() {
     proxy.signal("TERM");
     assert_eq!(proxy.ended().await, Some(1));
 }
+
+#[tokio::test]
+async fn a_write_whose_client_left_is_waited_for_too() {
+    let store = Store::start();
+    store.close_gate(On::Writes);
+    let proxy = Proxy::before(&store);
+    let mut leaver = proxy.connect().await;
+    leaver.request("PUT", &state("a"), &[V1], b"1").await;
+    store.until_writes(1).await;
+    drop(leaver);
+    proxy.signal("TERM");
+    let mut drains = 0;
+    // It answers for as long as it lives, and it must live until the write is done.
+    while drains < 50 {
+        drains += usize::from(send(proxy.admin, "GET", "/readyz", &[], "").await.status == 503);
+    }
+    store.open_gate();
+    assert_eq!(proxy.ended().await, Some(0));
+}
