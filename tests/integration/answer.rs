@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use crate::support::proxy::Proxy;
-use crate::support::store::{On, Store, Tags};
+use crate::support::store::{Misdeed, On, Store, Tags};
 use crate::support::upstreams;
-use crate::support::wire::Ending;
+use crate::support::wire::{Ending, Framing};
 use crate::support::xapi::{JSON, V1, V2, activity_profile, agent_profile, state, state_ids};
-use crate::support::{assert_failure, assert_refused, assert_untouched, sha1_tag, xxh3_tag};
+use crate::support::{assert_failure, assert_refused, assert_untouched, sha1_tag, within, xxh3_tag};
 
 const OTHER: &str = "\"ffffffffffffffffffffffffffffffffffffffff\"";
 const NOTES: &str = "[resource.notes]\npath = \"/notes/{id}\"\nidentity = [\"path\"]\n";
@@ -307,4 +307,53 @@ async fn reading_back_can_be_turned_off_and_always_on() {
     let changed = always.send("PUT", &state("a"), &[V1], "2").await;
     assert_eq!((changed.status, changed.etag()), (204, Some(sha1_tag("2").as_str())));
     assert_eq!(store.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_no_current_representation_passes_without_a_tag() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    for status in
+        ["201 Created", "204 No Content", "302 Found", "400 Bad Request", "401 Who", "404 No", "500 Oops"]
+    {
+        let length = if status.starts_with("204") { "" } else { "Content-Length: 2\r\n" };
+        let body = if length.is_empty() { "" } else { "so" };
+        let head = format!("HTTP/1.1 {status}\r\nLocation: /b\r\nETag: \"theirs\"\r\n{length}\r\n{body}");
+        store.answer("/xapi/activities/state", head);
+        for condition in [("If-None-Match", "*"), ("If-Match", OTHER)] {
+            let answer = proxy.send("GET", &state("a"), &[V1, condition], "").await;
+            assert_eq!((answer.status.to_string().as_str(), answer.text().as_str()), (&status[..3], body));
+            assert_eq!((answer.etag(), answer.field("location")), (None, Some("/b")));
+            assert_eq!(proxy.send("HEAD", &state("a"), &[V1, condition], "").await.status, answer.status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn informational_answers_do_not_count() {
+    let store = Store::start();
+    store.answer(
+        "/xapi/activities/state",
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    );
+    let proxy = Proxy::before(&store);
+    assert_eq!(proxy.get(&state("a")).await.etag(), Some(sha1_tag("{}").as_str()));
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1, ("If-Match", &sha1_tag("{}"))], "{}").await.status, 200);
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1], "{}").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_event_stream_is_never_waited_for() {
+    let store = Store::start();
+    let events = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+    store.set(|knobs| knobs.misdeed = Some((On::Reads, Misdeed::Says(events.to_owned()))));
+    let proxy = Proxy::before(&store);
+    for target in [state("a"), "/elsewhere".to_owned()] {
+        let mut client = proxy.connect().await;
+        client.request("GET", &target, &[], b"").await;
+        let head = within("the head", client.wire.head()).await.unwrap();
+        assert_eq!((head.framing(), head.field("etag")), (Some(Framing::Chunked), None));
+        let first = within("the first event", client.wire.body(Framing::Length(10))).await;
+        assert_eq!(first.bytes, b"5\r\nfirst\r\n");
+    }
 }

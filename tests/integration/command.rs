@@ -179,3 +179,44 @@ async fn the_access_log_can_be_turned_off() {
     proxy.ended().await;
     assert!(log.is_empty(), "{log:?}");
 }
+
+#[tokio::test]
+async fn a_proxy_that_drains_is_alive_but_not_ready() {
+    let store = Store::start();
+    store.close_gate(On::Writes);
+    let proxy = Proxy::before(&store);
+    let mut writer = proxy.connect().await;
+    writer.request("PUT", &state("a"), &[V1], b"1").await;
+    store.until_writes(1).await;
+    proxy.signal("TERM");
+    crate::support::within("not being ready", async {
+        while send(proxy.admin, "GET", "/readyz", &[], "").await.status != 503 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(send(proxy.admin, "GET", "/livez", &[], "").await.status, 200);
+    store.open_gate();
+    assert_eq!(writer.answer("PUT").await.status, 204);
+    assert_eq!(proxy.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let store = Store::start();
+    store.close_gate(On::Writes);
+    let mut proxy = Proxy::before(&store);
+    proxy.panics_are_expected();
+    let mut writer = proxy.connect().await;
+    writer.request("PUT", &state("a"), &[V1], b"1").await;
+    store.until_writes(1).await;
+    proxy.signal("TERM");
+    crate::support::within("not being ready", async {
+        while send(proxy.admin, "GET", "/readyz", &[], "").await.status != 503 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    proxy.signal("TERM");
+    assert_eq!(proxy.ended().await, Some(1));
+}

@@ -1,9 +1,9 @@
 //! Stage *forward*: the write goes on, once, with its preconditions in the upstream's own words.
 
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Barrier, Proxy};
 use crate::support::store::{Misdeed, On, Seen, Store, Tags};
 use crate::support::upstreams::{self, bare};
-use crate::support::xapi::{JSON, V1, V2, agent_profile, state, state_of};
+use crate::support::xapi::{JSON, V1, V2, agent_profile, state, state_ids, state_of};
 use crate::support::{assert_failure, assert_refused, assert_untouched, sha1_tag};
 
 const OTHER: &str = "\"ffffffffffffffffffffffffffffffffffffffff\"";
@@ -309,4 +309,82 @@ async fn a_refused_write_never_leaves_a_trace_upstream() {
     }
     assert_untouched(&store);
     assert!(store.seen().iter().all(|seen| seen.method == "GET" && seen.body.is_empty()));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_it_was_idle_costs_no_write() {
+    let store = upstreams::closes_idle();
+    let proxy = Proxy::before(&store);
+    let mut barrier = Barrier::open(&proxy).await;
+    for n in 0..20 {
+        let answer = proxy.send("PUT", &state_of(&n.to_string(), "a"), &[V1], "1").await;
+        assert_eq!(answer.status, 204);
+        // Time enough to hear that the upstream has closed.
+        barrier.pass().await;
+        barrier.pass().await;
+    }
+    assert_eq!(store.writes().len(), 20);
+}
+
+#[tokio::test]
+async fn an_upstream_that_refuses_an_upload_early_is_heard() {
+    let store = Store::start();
+    store.answer_early(
+        "/xapi/activities/state",
+        "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno",
+    );
+    let proxy = Proxy::before(&store);
+    let answer = proxy.send("PUT", &state("a"), &[V1], vec![b'x'; 4_000_000]).await;
+    assert_eq!((answer.status, answer.text().as_str()), (413, "no"));
+    assert_eq!(answer.field("proxy-status"), None);
+}
+
+#[tokio::test]
+async fn the_answer_to_a_write_may_be_larger_than_a_document() {
+    let store = Store::start();
+    let large = "x".repeat(5000);
+    store.answer("/xapi/activities/state", format!("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{large}"));
+    let proxy = Proxy::configured(&store, "[guard]\ndocument-max = \"1KiB\"");
+    for _ in 0..2 {
+        let answer = proxy.send("POST", &state("a"), &[V1, JSON], "{}").await;
+        assert_eq!((answer.status, answer.text()), (200, large.clone()));
+    }
+}
+
+#[tokio::test]
+async fn a_method_in_another_letter_case_is_no_way_around() {
+    let store = Store::start();
+    store.hold(&agent_profile("a"), "{}");
+    let proxy = Proxy::before(&store);
+    // Django, for one, upper-cases the method.
+    for method in ["put", "Put", "PUt"] {
+        let answer = proxy.send(method, &agent_profile("a"), &[V1, ("Content-Length", "2")], "no").await;
+        assert!(matches!(answer.status, 400 | 405 | 409 | 501), "{answer:#?}");
+    }
+    assert_untouched(&store);
+}
+
+#[tokio::test]
+async fn a_document_that_its_creator_may_not_see_is_not_overwritten() {
+    let store = Store::with(|knobs| {
+        knobs.hides = true;
+        knobs.misdeed = Some((On::Conditional, Misdeed::Says(bare("412 Precondition Failed"))));
+    });
+    let target = agent_profile("a");
+    store.hold(&target, "theirs");
+    let proxy = Proxy::before(&store);
+    // The upstream's own check knows better than the probe, which found nothing.
+    let answer = proxy.send("PUT", &target, &[V1, ("If-None-Match", "*")], "mine").await;
+    assert_eq!(answer.status, 412);
+    assert_eq!(store.document(&target).unwrap(), b"theirs");
+}
+
+#[tokio::test]
+async fn the_tag_of_a_list_is_no_documents_tag() {
+    let store = Store::with(|knobs| knobs.fields.push(("ETag", "\"of the list\"")));
+    store.hold(&state("a"), "{}");
+    let proxy = Proxy::before(&store);
+    let tag = proxy.get(&state_ids()).await.etag().unwrap().to_owned();
+    assert_eq!(proxy.send("DELETE", &state_ids(), &[V1, ("If-Match", &tag)], "").await.status, 204);
+    assert_eq!(conditions(&store.writes()[0]), (None, None));
 }

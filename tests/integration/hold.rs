@@ -121,12 +121,14 @@ async fn a_client_that_sends_its_body_slowly_does_not_hold_the_scope() {
     let target = agent_profile("a");
     store.hold(&target, "old");
     let proxy = Proxy::before(&store);
+    let mut barrier = Barrier::open(&proxy).await;
     let old = sha1_tag("old");
-    let mut slow = proxy.connect().await;
+    let mut slow = proxy.arrive().await;
     slow.write(format!(
         "PUT {target} HTTP/1.1\r\nHost: a\r\nIf-Match: {old}\r\nContent-Length: 10\r\n\r\nslow "
     ))
     .await;
+    barrier.pass().await;
     let answer = proxy.send("PUT", &target, &[V1, ("If-Match", &old)], "quick").await;
     assert_eq!(answer.status, 204);
     slow.write("write").await;
@@ -260,4 +262,40 @@ async fn what_was_learned_is_learned_again_by_every_waiter() {
     statuses.sort_unstable();
     assert_eq!(statuses, [204, 412, 412]);
     assert_eq!(store.writes().len(), 1);
+}
+
+#[tokio::test]
+async fn exchanges_whose_clients_left_are_logged_too() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    store.close_gate(On::Writes);
+    let mut first = proxy.connect().await;
+    first.request("PUT", &state("a"), &[V1], b"1").await;
+    store.until_writes(1).await;
+    let mut second = proxy.connect().await;
+    second.request("POST", &state("a"), &[V1, JSON], b"{}").await;
+    drop((first, second));
+    store.open_gate();
+    proxy
+        .logged("the one that was sent", |line| line["method"] == "PUT" && line["verdict"] == "forward")
+        .await;
+    proxy.logged("the one that was not", |line| line["method"] == "POST").await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_its_answer_slowly_does_not_hold_the_scope() {
+    // An answer that is taken in as a whole, and one that is too large for that.
+    for document_max in ["10MiB", "1MiB"] {
+        let store = Store::start();
+        let large = "x".repeat(8 << 20);
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", large.len());
+        store.answer("/xapi/activities/state", head + &large);
+        let proxy = Proxy::configured(&store, &format!("[guard]\ndocument-max = \"{document_max}\""));
+        let mut slow = proxy.connect().await;
+        slow.request("PUT", &state("a"), &[V1], b"1").await;
+        store.until_writes(1).await;
+        let answer = proxy.send("PUT", &state("a"), &[V1], "2").await;
+        assert_eq!((answer.status, answer.body.len()), (200, large.len()), "{document_max}");
+        assert_eq!(slow.answer("PUT").await.body.len(), large.len());
+    }
 }

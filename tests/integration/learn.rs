@@ -2,7 +2,7 @@
 
 use crate::support::client::Answer;
 use crate::support::proxy::Proxy;
-use crate::support::store::{On, Store, Tags};
+use crate::support::store::{Misdeed, On, Store, Tags};
 use crate::support::upstreams::{self, bare};
 use crate::support::xapi::{JSON, V1, V2, activity_profile, agent_profile, state};
 use crate::support::{assert_failure, assert_refused, assert_untouched, sha1_tag};
@@ -86,7 +86,7 @@ async fn an_objection_of_the_upstream_is_handed_back_as_it_came_but_for_its_tag(
         let store = Store::start();
         let with_tag =
             bare(status).replace("Content-Length", "ETag: \"theirs\"\r\nX-Detail: more\r\nContent-Length");
-        store.set(|knobs| knobs.misdeed = Some((On::Reads, crate::support::store::Misdeed::Says(with_tag))));
+        store.set(|knobs| knobs.misdeed = Some((On::Reads, Misdeed::Says(with_tag))));
         let answer = create_before(&store, "").await;
         assert_eq!(format!("{}", answer.status), status[..3]);
         assert_eq!((answer.text().as_str(), answer.field("x-detail")), ("so there", Some("more")));
@@ -100,7 +100,7 @@ async fn not_found_and_gone_are_documents_that_are_missing() {
     for status in ["404 Not Found", "410 Gone"] {
         let store = Store::start();
         let with_tag = bare(status).replace("Content-Length", "ETag: \"of nothing\"\r\nContent-Length");
-        store.set(|knobs| knobs.misdeed = Some((On::Reads, crate::support::store::Misdeed::Says(with_tag))));
+        store.set(|knobs| knobs.misdeed = Some((On::Reads, Misdeed::Says(with_tag))));
         assert_eq!(create_before(&store, "").await.status, 204);
         store.forget();
         let proxy = Proxy::before(&store);
@@ -136,9 +136,10 @@ async fn no_other_answer_to_a_probe_lets_a_write_through() {
 
 #[tokio::test]
 async fn a_probe_that_is_never_answered_lets_no_write_through() {
-    let store = upstreams::silent(On::Reads);
-    assert_failure(&create_before(&store, HASTY).await, 504);
-    assert_untouched(&store);
+    for store in [upstreams::silent(On::Reads), upstreams::trickling(On::Reads)] {
+        assert_failure(&create_before(&store, HASTY).await, 504);
+        assert_untouched(&store);
+    }
 }
 
 #[tokio::test]
@@ -182,6 +183,7 @@ async fn documents_that_come_compressed_are_known_by_their_contents() {
     let proxy = Proxy::before(&store);
     let answer = proxy.get(&target).await;
     assert_eq!(answer.etag(), Some(sha1_tag("{\"n\":1}").as_str()));
+    assert_eq!((answer.text().as_str(), answer.field("content-encoding")), ("{\"n\":1}", None));
     let tag = sha1_tag("{\"n\":1}");
     assert_eq!(proxy.send("PUT", &target, &[V1, ("If-Match", &tag)], "new").await.status, 204);
     assert_refused(&proxy.send("PUT", &target, &[V1, ("If-Match", &tag)], "newer").await, 412);
@@ -241,4 +243,106 @@ async fn a_document_is_recognised_by_what_a_reader_would_get() {
     let tag = proxy.get(&target).await.etag().unwrap().to_owned();
     assert_eq!(tag, sha1_tag("{\"b\":1}"));
     assert_eq!(proxy.send("PUT", &target, &[V1, JSON, ("If-Match", &tag)], "{ }").await.status, 204);
+}
+
+#[tokio::test]
+async fn no_status_of_a_probe_makes_a_success_without_a_write() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    for status in 200..600 {
+        store.forget();
+        let length = if matches!(status, 204 | 304) { "" } else { "Content-Length: 0\r\n" };
+        let answer = format!("HTTP/1.1 {status} Odd\r\nLocation: /a\r\nETag: \"x\"\r\n{length}\r\n");
+        store.set(|knobs| knobs.misdeed = Some((On::Reads, Misdeed::Says(answer))));
+        let answer = client.send("PUT", &agent_profile("a"), &[V1, CREATE], "{}").await;
+        let expected = match status {
+            200 => 412,
+            404 | 410 => 204,
+            400..=599 => status,
+            _ => 502,
+        };
+        assert_eq!(
+            (answer.status, store.writes().len()),
+            (expected, usize::from(expected == 204)),
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn contents_in_a_coding_that_nobody_knows_let_no_write_through() {
+    let store = Store::start();
+    let target = agent_profile("a");
+    store.answer(
+        "/xapi/agents/profile",
+        "HTTP/1.1 200 OK\r\nContent-Encoding: zstd\r\nETag: \"x\"\r\nContent-Length: 3\r\n\r\nabc",
+    );
+    let proxy = Proxy::before(&store);
+    let read = proxy.get(&target).await;
+    assert_eq!(
+        (read.status, read.text().as_str(), read.field("content-encoding")),
+        (200, "abc", Some("zstd"))
+    );
+    assert_eq!(read.etag(), None);
+    assert_failure(&proxy.send("PUT", &target, &[V1, CREATE], "{}").await, 502);
+    assert_untouched(&store);
+}
+
+#[tokio::test]
+async fn what_a_missing_document_looks_like_can_be_set() {
+    for (absent, answer) in [
+        ("\"empty-200\"", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        ("204", "HTTP/1.1 204 No Content\r\n\r\n"),
+        ("\"{}\"", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"),
+        ("403", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        let store = Store::with(|knobs| knobs.misdeed = Some((On::Reads, Misdeed::Says(answer.to_owned()))));
+        let proxy =
+            Proxy::configured(&store, &format!("[resource.agent-profile]\nabsent = [404, 410, {absent}]"));
+        let target = agent_profile("a");
+        assert_refused(&proxy.send("PUT", &target, &[V1, ("If-Match", "*")], "{}").await, 412);
+        assert_untouched(&store);
+        assert_eq!(proxy.get(&target).await.etag(), None, "{absent}");
+        assert_eq!(proxy.send("PUT", &target, &[V1, CREATE], "{}").await.status, 204, "{absent}");
+    }
+}
+
+#[tokio::test]
+async fn the_upstreams_last_connection_is_enough() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[upstream]\nconnections = 1");
+    let mut writers = tokio::task::JoinSet::new();
+    for n in 0..16 {
+        let address = proxy.address;
+        writers.spawn(async move {
+            let target = agent_profile(&n.to_string());
+            crate::support::client::send(address, "PUT", &target, &[V1, CREATE], "{}").await
+        });
+    }
+    for answer in writers.join_all().await {
+        assert_eq!((answer.status, answer.etag()), (204, Some(sha1_tag("{}").as_str())));
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_gets_no_connection_is_told_to_come_back() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[upstream]\nconnections = 1\nconnect-timeout = \"200ms\"");
+    store.close_gate(On::Reads);
+    let mut reader = proxy.connect().await;
+    reader.request("GET", "/elsewhere", &[], b"").await;
+    store.until_reads(1).await;
+    for answer in [
+        proxy.send("PUT", &state("a"), &[V1], "1").await,
+        proxy.send("PUT", &agent_profile("a"), &[V1, CREATE], "1").await,
+        proxy.get("/elsewhere").await,
+    ] {
+        assert_failure(&answer, 503);
+        assert!(answer.field("retry-after").is_some());
+    }
+    store.open_gate();
+    reader.answer("GET").await;
+    assert_untouched(&store);
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1], "1").await.status, 204);
 }

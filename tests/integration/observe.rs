@@ -143,3 +143,27 @@ async fn a_probe_that_fails_stops_no_write() {
         assert_eq!(store.document(&agent_profile("a")).unwrap(), b"1");
     }
 }
+
+#[tokio::test]
+async fn an_answer_of_any_size_passes() {
+    let store = Store::start();
+    let large = "x".repeat(5000);
+    store.answer("/xapi/activities/state", format!("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{large}"));
+    let proxy = Proxy::spawn(
+        &format!("http://{}", store.address()),
+        "[guard]\ndocument-max = \"1KiB\"",
+        &["--observe"],
+    );
+    let answer = proxy.send("POST", &state("a"), &[V1, JSON], "{}").await;
+    assert_eq!((answer.status, answer.text()), (200, large));
+}
+
+#[tokio::test]
+async fn the_upstreams_tag_on_a_writes_answer_passes() {
+    let store = Store::with(|knobs| knobs.fields.push(("ETag", "\"theirs\"")));
+    let proxy = Proxy::observing(&store);
+    for fields in [vec![V1], vec![V1, STALE]] {
+        let answer = proxy.send("PUT", &state("a"), &fields, "1").await;
+        assert_eq!((answer.status, answer.etag()), (204, Some("\"theirs\"")));
+    }
+}

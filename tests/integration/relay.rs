@@ -370,3 +370,19 @@ async fn a_gibibyte_comes_down_in_constant_memory() {
     let peak = peak_memory(proxy.pid());
     assert!(peak < 64, "{peak} MiB");
 }
+
+#[tokio::test]
+async fn every_exchange_has_its_line_in_the_log() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    for n in 0..30 {
+        client.send("POST", &format!("/statements/{n}?secret"), &[], "{}").await;
+    }
+    let line = proxy.logged("the last one", |line| line["path"] == "/statements/29").await;
+    assert_eq!((line["method"].as_str(), line["status"].as_u64()), (Some("POST"), Some(204)));
+    assert!(line["duration_ms"].is_number());
+    assert!(["resource", "verdict"].iter().all(|name| line.get(name).is_none_or(serde_json::Value::is_null)));
+    let paths: Vec<_> = proxy.log().iter().map(|line| line["path"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(paths, (0..30).map(|n| format!("/statements/{n}")).collect::<Vec<_>>());
+}

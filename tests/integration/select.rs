@@ -70,6 +70,18 @@ async fn a_spelling_that_a_server_may_fold_is_never_relayed() {
         "/xapi/activities/state%20",
         "/xapi/activities/%2e/state",
         "/xapi/activities/%2E%2E/activities/state",
+        "/xapi/activities/st%2561te",
+        "/xapi/activities%252Fstate",
+        "/xapi/activities/state%2F",
+        "/xapi/activities/state%00",
+        "/xapi/activities/state/x/..",
+        "/xapi/activities/state/.json/..",
+        "/xapi/activities/state.json",
+        "/xapi/activities/state;",
+        "/xapi/;a/activities/;b/state",
+        "/xapi/activities/%73%74%61%74%65",
+        "/xapi/activities/state%09",
+        "/xapi/activities%5Cstate",
     ] {
         let answer = proxy.send("PUT", &format!("{path}?{query}"), &[V1, JSON, STALE], "{}").await;
         assert!(matches!(answer.status, 400 | 412), "{path}: {answer:#?}");
@@ -250,4 +262,59 @@ async fn a_preset_is_overridden_key_by_key() {
     assert_eq!(proxy.send("PUT", &activity_profile("a"), &[V1], "1").await.status, 204);
     assert_eq!(proxy.send("PUT", &activity_profile("a"), &[V1, STALE], "2").await.status, 204);
     assert_eq!(proxy.send("PUT", &state("a"), &[V1], "2").await.status, 204);
+}
+
+#[tokio::test]
+async fn the_strict_preset_also_refuses_unconditional_creation_of_profiles_under_1_0() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[guard]\npresets = [\"xapi-strict\"]");
+    for target in [agent_profile("new"), activity_profile("new")] {
+        assert_refused(&proxy.send("PUT", &target, &[V1], "{}").await, 400);
+        assert_untouched(&store);
+        assert_eq!(proxy.send("PUT", &target, &[V2], "{}").await.status, 204);
+        store.forget();
+        assert_refused(&proxy.send("PUT", &target, &[V1], "{}").await, 409);
+        assert_untouched(&store);
+    }
+    assert_eq!(proxy.send("PUT", &state("new"), &[V1], "{}").await.status, 204);
+}
+
+/// Each way to spell a path that some server folds away, applied to every place where it can be applied.
+fn respelled(path: &str) -> Vec<String> {
+    let mut spellings =
+        vec![format!("{path}/"), format!("{path};x=y"), format!("{path}/."), path.to_uppercase()];
+    for (at, byte) in path.bytes().enumerate() {
+        let (before, after) = (&path[..at], &path[at + 1..]);
+        match byte {
+            b'/' => {
+                for slash in ["//", "/./", "/x/../", ";x/", "%2F", "%2f", "%252F", "\\", "/%2e/", "/.;x/"] {
+                    spellings.push(format!("{before}{slash}{after}"));
+                }
+            }
+            b'a' | b't' => {
+                for letter in ["%61", "%74", "%2561"].iter().filter(|l| (byte == b'a') == l.ends_with("61")) {
+                    spellings.push(format!("{before}{letter}{after}"));
+                }
+                spellings.push(format!("{before}{}{after}", byte.to_ascii_uppercase() as char));
+            }
+            _ => (),
+        }
+    }
+    spellings
+}
+
+#[tokio::test]
+async fn two_spellings_together_are_no_way_around_either() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let query = format!("agent={AGENT}&activityId={ACTIVITY}&stateId=s&profileId=p");
+    for path in ["/agents/profile", "/activities/state"] {
+        for spelling in respelled(path).iter().flat_map(|once| respelled(once)) {
+            let target = format!("/xapi{spelling}?{query}");
+            // Each on a connection of its own, as a refusal for its form ends one.
+            let answer = proxy.send("PUT", &target, &[V1, STALE], "").await;
+            assert!(matches!(answer.status, 400 | 412), "{spelling}: {}", answer.status);
+        }
+    }
+    assert_untouched(&store);
 }

@@ -3,6 +3,7 @@
 use crate::support::proxy::Proxy;
 use crate::support::store::{Misdeed, On, Store};
 use crate::support::upstreams::{self, bare};
+use crate::support::wire::Ending;
 use crate::support::xapi::{JSON, V1, agent_profile, state, state_of};
 use crate::support::{assert_failure, assert_refused, sha1_tag};
 
@@ -186,4 +187,28 @@ async fn a_surplus_behind_a_writes_answer_is_nobodys_answer() {
     assert_eq!(client.send("GET", &state("a"), &[V1], "").await.text(), "there");
     assert_eq!(client.send("PUT", &state("a"), &[V1], "2").await.status, 204);
     assert_eq!(store.document(&state("a")).unwrap(), b"2");
+}
+
+#[tokio::test]
+async fn an_upload_that_the_upstream_does_not_take_is_reset_and_not_closed() {
+    let store = Store::with(|knobs| knobs.reads_late = true);
+    let config = "[guard]\ndocument-max = \"64MiB\"\n[upstream]\nresponse-timeout = \"300ms\"";
+    let proxy = Proxy::configured(&store, config);
+    store.close_gate(On::Writes);
+    // More than the kernel's buffers hold.
+    let answer = proxy.send("PUT", &state("a"), &[V1], vec![b'x'; 40 << 20]).await;
+    assert_failure(&answer, 504);
+    store.open_gate();
+    store.until("the end of the upload", |seen| seen[0].upload.is_some()).await;
+    assert_eq!(store.seen()[0].upload, Some(Ending::Reset));
+    assert_eq!(store.document(&state("a")), None);
+}
+
+#[tokio::test]
+async fn an_upstream_that_trickles_its_answer_does_not_keep_the_scope() {
+    let store = upstreams::trickling(On::Writes);
+    let proxy = Proxy::configured(&store, IMPATIENT);
+    assert_failure(&proxy.send("PUT", &state("a"), &[V1], "1").await, 504);
+    assert_eq!(store.writes().len(), 1);
+    assert_unsettled(&proxy, &store).await;
 }

@@ -42,6 +42,10 @@ pub(crate) struct Knobs {
     pub(crate) gzips: bool,
     /// Documents are framed in chunks, as Learning Locker does.
     pub(crate) chunks: bool,
+    /// Reads of documents are answered with 404, as for somebody who may write but not read.
+    pub(crate) hides: bool,
+    /// The gate stands before the body of a request instead of behind it.
+    pub(crate) reads_late: bool,
     /// Requests without this Authorization get 401.
     pub(crate) credential: Option<String>,
     /// Added to every answer.
@@ -87,6 +91,8 @@ pub(crate) enum Misdeed {
     SaysAndCloses(String),
     /// Sends these bytes and resets.
     SaysAndResets(String),
+    /// Sends these bytes, then one more every now and then, and never comes to an end.
+    Trickles(String),
 }
 
 /// A request as the store saw it.
@@ -314,6 +320,10 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, connection: usize) {
         if head.field("expect").is_some() {
             wire.write(b"HTTP/1.1 100 Continue\r\n\r\n").await;
         }
+        if shared.knobs().reads_late {
+            let seen = shared.seen.lock().unwrap()[at].clone();
+            pass_gate(&shared, &seen).await;
+        }
         if receive(&shared, &mut wire, &head, at, path == "/sink").await != Ending::Complete {
             return;
         }
@@ -354,6 +364,14 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, connection: usize) {
             }
             Some(Misdeed::SaysAndCloses(bytes)) => {
                 wire.write(bytes.as_bytes()).await;
+                return;
+            }
+            Some(Misdeed::Trickles(bytes)) => {
+                let mut sent = wire.write(bytes.as_bytes()).await;
+                while sent {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    sent = wire.write(b" ").await;
+                }
                 return;
             }
             Some(Misdeed::SaysAndResets(bytes)) => {
@@ -473,7 +491,9 @@ fn read(shared: &Shared, knobs: &Knobs, address: &Address) -> Reply {
         let ids: Vec<Value> = ids.map(Value::from).collect();
         return Reply::new(200, Value::Array(ids).to_string()).with("Content-Type", "application/json");
     }
-    let Some(document) = documents.get(&address.key) else { return Reply::new(404, "no such document") };
+    let Some(document) = documents.get(&address.key).filter(|_| !knobs.hides) else {
+        return Reply::new(404, "no such document");
+    };
     let mut body = document.bytes.clone();
     if knobs.reserialises
         && let Ok(value) = serde_json::from_slice::<Value>(&body)

@@ -27,6 +27,11 @@ pub(crate) fn reset_unanswered(on: On) -> Store {
     misbehaving(on, Misdeed::SaysAndResets(String::new()))
 }
 
+/// Sends a byte every now and then for as long as anybody listens: a report that is computed row by row.
+pub(crate) fn trickling(on: On) -> Store {
+    misbehaving(on, Misdeed::Trickles("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".to_owned()))
+}
+
 /// Closes without a word: gunicorn when its worker is killed for taking too long.
 pub(crate) fn closes_unanswered(on: On) -> Store {
     misbehaving(on, Misdeed::SaysAndCloses(String::new()))
