@@ -187,6 +187,7 @@ async fn documents_that_come_compressed_are_known_by_their_contents() {
     let tag = sha1_tag("{\"n\":1}");
     assert_eq!(proxy.send("PUT", &target, &[V1, ("If-Match", &tag)], "new").await.status, 204);
     assert_refused(&proxy.send("PUT", &target, &[V1, ("If-Match", &tag)], "newer").await, 412);
+    assert_eq!(store.writes().len(), 1);
 }
 
 #[tokio::test]

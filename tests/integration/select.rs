@@ -201,6 +201,7 @@ async fn a_rule_may_span_any_number_of_segments_and_name_parameters() {
     assert_eq!(proxy.send("PUT", "/files/a", &creating, "1").await.status, 204);
     assert_eq!(proxy.send("PUT", "/files/a?branch=x", &creating, "1").await.status, 204);
     assert_refused(&proxy.send("PUT", "/files/a", &creating, "1").await, 412);
+    assert_eq!(store.writes().len(), 2);
 }
 
 #[tokio::test]
