@@ -118,3 +118,70 @@ impl Pool {
         Ok(Response::from_parts(head, body))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::memory::holds::{self, Holds};
+    use crate::resource::Scope;
+    use crate::upstream::Settings;
+
+    async fn write() -> Write {
+        let settings = holds::Settings {
+            wait: Duration::from_secs(1),
+            queue: 1,
+            waiters: 1,
+            scopes: 1,
+            settle_time: Duration::from_secs(30),
+        };
+        let hold = Holds::new(settings).take(Scope::new("notes", ["a"])).await.expect("free");
+        let (head, ()) = Request::put("/notes/a").body(()).expect("a request").into_parts();
+        Write { hold, clearance: Clearance::observed(), head, contents: Contents::default() }
+    }
+
+    /// A connection that its server has closed since it was lent, so that nothing can be sent on it.
+    async fn closed(listener: &TcpListener, pool: &Arc<Pool>) -> Lease {
+        let lease = pool.lend_new().await.expect("it listens");
+        drop(listener.accept().await.expect("a connection"));
+        while !lease.connection.as_ref().expect("it was lent").sender.is_closed() {
+            tokio::task::yield_now().await;
+        }
+        lease
+    }
+
+    #[tokio::test]
+    async fn what_was_not_sent_is_sent_again_only_while_its_client_is_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let settings = Settings {
+            authority: listener.local_addr().expect("an address").to_string(),
+            exclusive: false,
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(60),
+            read_back_timeout: Duration::from_secs(2),
+            settle_time: Duration::from_secs(30),
+            unknown_outcome: Vec::new(),
+            connections: 8,
+        };
+        let pool = Pool::new(settings, Arc::new(Semaphore::new(8)));
+
+        let lease = closed(&listener, &pool).await;
+        let forwarded = pool.forward(write().await, lease, 10, || false).await;
+        assert!(matches!(forwarded, Forwarded::Unsent(..)), "nobody wants it any more");
+
+        let lease = closed(&listener, &pool).await;
+        let unanswered = async {
+            let (mut second, _) = listener.accept().await.expect("a second connection");
+            let read = second.read(&mut [0; 16]).await;
+            assert!(read.expect("a request") > 0);
+        };
+        let (forwarded, ()) = tokio::join!(pool.forward(write().await, lease, 10, || true), unanswered);
+        assert!(matches!(forwarded, Forwarded::Lost(..)), "it was sent on a connection of its own");
+    }
+}

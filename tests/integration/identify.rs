@@ -209,3 +209,25 @@ async fn deleting_all_state_may_state_the_tag_of_the_id_list() {
     assert_eq!(proxy.send("DELETE", &state_ids(), &[V1, ("If-Match", &tag)], "").await.status, 204);
     assert_eq!((store.document(&state("a")), store.document(&state("b"))), (None, None));
 }
+
+#[tokio::test]
+async fn a_read_that_could_name_two_documents_is_refused_and_one_that_names_a_list_is_not() {
+    let store = Store::start();
+    store.hold(&state("a"), "{}");
+    let proxy = Proxy::before(&store);
+    for target in [
+        format!("{}&stateId=b", state("a")),
+        format!("{}&StateId=b", state("a")),
+        format!("{}&stateId[]=b", state_ids()),
+        format!("{}&_method=DELETE", state("a")),
+        format!("{}&method=DELETE", state("a")),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let answer = proxy.send(method, &target, &[V1], "").await;
+            assert_eq!(answer.status, 400, "{method} {target}");
+        }
+    }
+    assert!(store.seen().is_empty(), "nobody was asked");
+    let list = proxy.get(&state_ids()).await;
+    assert_eq!((list.status, list.etag().is_some()), (200, true), "a list of ids names no document");
+}
