@@ -129,11 +129,9 @@ impl Pool {
 }
 
 impl Lease {
-    /// The exchange is over: the connection may serve another.
+    /// The answer has come whole: the connection may serve another exchange, unless it still carries this one's request.
     pub fn give_back(mut self) {
-        if let Some(connection) = self.connection.take()
-            && !connection.sender.is_closed()
-        {
+        if let Some(connection) = self.connection.take_if(|connection| connection.is_idle()) {
             self.pool.put_idle(connection);
         }
     }

@@ -2,9 +2,10 @@
 
 use crate::support::assert_failure;
 use crate::support::proxy::Proxy;
+use crate::support::server::Server;
 use crate::support::store::{Misdeed, On, Store};
 use crate::support::upstreams;
-use crate::support::wire::{Ending, Framing};
+use crate::support::wire::{Ending, Framing, Wire};
 use crate::support::within;
 
 #[tokio::test]
@@ -362,4 +363,26 @@ async fn a_gibibyte_comes_down_in_constant_memory() {
     assert_eq!((ending, count), (Ending::Complete, GIBIBYTE));
     let peak = peak_memory(proxy.pid());
     assert!(peak < 64, "{peak} MiB");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_answered_before_its_upload_ended_is_not_used_again() {
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = Server::start(move |stream, _| {
+        let told = told.clone();
+        async move {
+            let mut wire = Wire::new(stream);
+            if wire.head().await.is_ok() {
+                wire.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await;
+                let _ = told.send(wire.rest().await);
+            }
+        }
+    });
+    let proxy = Proxy::spawn(&format!("http://{}", upstream.address), "", &[]);
+    let mut client = proxy.connect().await;
+    client.write("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nfirst").await;
+    assert_eq!(client.answer("PUT").await.text(), "no");
+    // The client still holds its upload open; whoever came next on this connection would wait for it.
+    let (ending, _) = within("the end of the connection", tells.recv()).await.unwrap();
+    assert_eq!(ending, Ending::Reset);
 }
