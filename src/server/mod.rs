@@ -58,8 +58,10 @@ pub async fn run(
     let places = Arc::new(Semaphore::new(settings.connections));
     accept(&listener, &cores, &places, &drain).await;
     drop(listener);
-    for core in cores {
-        core.finish().await;
+    // All of them begin to finish now: drain-timeout bounds them together and not one after the other.
+    let finishing: Vec<_> = cores.into_iter().map(Core::finish).collect();
+    for finished in finishing {
+        let _ = finished.await;
     }
     Ok(())
 }

@@ -179,3 +179,22 @@ async fn the_access_log_can_be_turned_off() {
     proxy.ended().await;
     assert!(log.is_empty(), "{log:?}");
 }
+
+#[tokio::test]
+async fn a_drain_is_bounded_once_and_not_once_a_core() {
+    let store = Store::start();
+    store.close_gate(On::All);
+    let proxy = Proxy::configured(&store, "[guard]\ndrain-timeout = \"1500ms\"");
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let mut clients = Vec::new();
+    for n in 0..cores.max(2) * 2 {
+        let mut client = proxy.connect().await;
+        client.request("GET", "/elsewhere", &[], b"").await;
+        store.until_reads(n + 1).await;
+        clients.push(client);
+    }
+    let began = std::time::Instant::now();
+    proxy.signal("TERM");
+    proxy.ended().await;
+    assert!(began.elapsed() < std::time::Duration::from_millis(2700), "{:?}", began.elapsed());
+}
