@@ -89,9 +89,9 @@ impl Clearance {
         }
     }
 
-    /// Whether the upstream is told a condition in its own words.
-    pub fn is_translated(&self) -> bool {
-        matches!(self.onward, Onward::IfMatch(_) | Onward::IfNoneMatchAny)
+    /// Whether the upstream is told its own entity-tag.
+    pub fn names_its_tag(&self) -> bool {
+        matches!(self.onward, Onward::IfMatch(_))
     }
 
     /// What goes on in place of the client's preconditions.

@@ -310,3 +310,32 @@ async fn a_refused_write_never_leaves_a_trace_upstream() {
     assert_untouched(&store);
     assert!(store.seen().iter().all(|seen| seen.method == "GET" && seen.body.is_empty()));
 }
+
+#[tokio::test]
+async fn an_upstream_that_says_that_a_document_exists_is_believed() {
+    // Its GET is answered by a replica that lags behind, or hides the document from this reader.
+    let store = upstreams::answering(On::Conditional, "412 Precondition Failed");
+    let proxy = Proxy::before(&store);
+    let answer = proxy.send("PUT", &agent_profile("a"), &[V1, ("If-None-Match", "*")], "mine").await;
+    assert_eq!(answer.status, 412);
+    assert_eq!(store.writes().iter().map(conditions).collect::<Vec<_>>(), [(None, Some("*"))]);
+    assert_eq!(store.document(&agent_profile("a")), None);
+}
+
+#[tokio::test]
+async fn a_412_for_another_reason_does_not_end_translation() {
+    let store = Store::with(|knobs| {
+        knobs.tags = Tags::LengthHash;
+        knobs.misdeed = Some((On::Writes, Misdeed::Says(bare("412 Precondition Failed"))));
+    });
+    let target = agent_profile("a");
+    store.hold(&target, "0");
+    let proxy = Proxy::before(&store);
+    // This one fails with a translated condition and without, as with an If-Unmodified-Since of the client's.
+    assert_eq!(proxy.send("PUT", &target, &[V1, ("If-Match", &sha1_tag("0"))], "1").await.status, 412);
+    store.set(|knobs| knobs.misdeed = None);
+    store.forget();
+    let own = store.own_tag(&target).unwrap();
+    assert_eq!(proxy.send("PUT", &target, &[V1, ("If-Match", &sha1_tag("0"))], "1").await.status, 204);
+    assert_eq!(store.writes().iter().map(conditions).collect::<Vec<_>>(), [(Some(own.as_str()), None)]);
+}
