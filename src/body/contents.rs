@@ -106,6 +106,11 @@ impl Body for Contents {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length)
+        let mut hint = SizeHint::with_exact(self.length);
+        if self.has_trailers() {
+            hint = SizeHint::new();
+            hint.set_lower(self.length);
+        }
+        hint
     }
 }

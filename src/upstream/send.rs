@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -55,12 +55,18 @@ impl Lease {
         loop {
             let taken = sending.taken();
             match timeout(time, &mut answer).await {
-                Ok(answer) => return answer.map_err(unanswered),
+                Ok(answer) => return answer.map(in_our_version).map_err(unanswered),
                 Err(_) if sending.taken() != taken => {}
                 Err(_) => return Err(Unanswered { failure: Failure::ResponseTimeout, unsent: None }),
             }
         }
     }
+}
+
+/// An intermediary sends its own version, whatever the upstream's is (RFC 9112 §2.3).
+fn in_our_version(mut response: Response<Incoming>) -> Response<Incoming> {
+    *response.version_mut() = Version::HTTP_11;
+    response
 }
 
 fn unanswered(mut error: TrySendError<Request<Outgoing>>) -> Unanswered {

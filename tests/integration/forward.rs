@@ -339,3 +339,20 @@ async fn a_412_for_another_reason_does_not_end_translation() {
     assert_eq!(proxy.send("PUT", &target, &[V1, ("If-Match", &sha1_tag("0"))], "1").await.status, 204);
     assert_eq!(store.writes().iter().map(conditions).collect::<Vec<_>>(), [(Some(own.as_str()), None)]);
 }
+
+#[tokio::test]
+async fn the_trailers_of_a_write_go_on() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    let head = format!("PUT {} HTTP/1.1\r\nHost: a\r\nX-Experience-API-Version: 1.0.3\r\n", state("a"));
+    client
+        .write(format!(
+            "{head}Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n0\r\nX-Sum: 5\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.answer("PUT").await.status, 204);
+    let write = &store.writes()[0];
+    assert_eq!(write.body, b"first");
+    assert!(write.trailers.iter().any(|(name, value)| name.eq_ignore_ascii_case("x-sum") && value == "5"));
+}

@@ -143,3 +143,11 @@ async fn a_probe_that_fails_stops_no_write() {
         assert_eq!(store.document(&agent_profile("a")).unwrap(), b"1");
     }
 }
+
+#[tokio::test]
+async fn a_write_without_a_body_gets_no_length() {
+    let store = Store::start();
+    let proxy = Proxy::observing(&store);
+    assert_eq!(proxy.send("DELETE", &state("a"), &[V1], "").await.status, 204);
+    assert_eq!(store.writes()[0].field("content-length"), None);
+}

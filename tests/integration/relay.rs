@@ -386,3 +386,28 @@ async fn a_connection_that_was_answered_before_its_upload_ended_is_not_used_agai
     let (ending, _) = within("the end of the connection", tells.recv()).await.unwrap();
     assert_eq!(ending, Ending::Reset);
 }
+
+#[tokio::test]
+async fn the_version_of_an_old_upstream_ends_at_the_hop() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    store.answer("/old", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let answer = proxy.get("/old").await;
+    // RFC 9112 §2.3: an intermediary sends its own version.
+    assert_eq!((answer.head.start.as_str(), answer.text().as_str()), ("HTTP/1.1 200 OK", "ok"));
+}
+
+#[tokio::test]
+async fn the_body_of_a_get_arrives_in_whatever_framing() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    for framed in
+        ["Content-Length: 5\r\n\r\nfirst", "Transfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n0\r\n\r\n"]
+    {
+        store.forget();
+        let mut client = proxy.connect().await;
+        client.write(format!("GET /search HTTP/1.1\r\nHost: a\r\n{framed}")).await;
+        client.answer("GET").await;
+        assert_eq!(store.seen()[0].body, b"first", "{framed}");
+    }
+}
