@@ -6,6 +6,7 @@
 pub mod access_log;
 mod connection;
 mod core;
+mod sending;
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// The largest head of a request, in bytes.
     pub header_max: usize,
+    /// The longest pause in which a client takes nothing of its answer.
+    pub send_timeout: Duration,
     /// How long exchanges under way may take to finish once draining has begun.
     pub drain_timeout: Duration,
     /// Whether each exchange is logged on standard output.
