@@ -1,4 +1,4 @@
-//! A client's socket that gives up on a client that takes nothing of its answer.
+//! A client's socket that gives up on a client that takes nothing of its answer, and notices one that has left.
 
 use std::future::Future;
 use std::io;
@@ -18,11 +18,20 @@ pub(super) struct Sending {
     pause: Duration,
     /// Armed only while the client takes nothing.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the last read gave something. The HTTP library stops reading when it has bytes that it cannot use yet,
+    /// such as the next request or a stray line end, and with that it stops seeing that a client has left.
+    has_surplus: bool,
 }
 
 impl Sending {
     pub(super) fn new(stream: TcpStream, pause: Duration) -> Self {
-        Self { stream, pause, timer: None }
+        Self { stream, pause, timer: None, has_surplus: false }
+    }
+
+    /// Whether the client has ended its sending, without taking anything off the socket.
+    fn has_left(&self, cx: &mut Context<'_>) -> bool {
+        let mut next = [0];
+        matches!(self.stream.poll_peek(cx, &mut ReadBuf::new(&mut next)), Poll::Ready(Ok(0) | Err(_)))
     }
 
     /// What came of writing, or an error when nothing has for too long.
@@ -43,7 +52,9 @@ impl AsyncRead for Sending {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.has_surplus = read.is_ready();
+        read
     }
 }
 
@@ -67,6 +78,9 @@ impl AsyncWrite for Sending {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_surplus && self.has_left(cx) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
