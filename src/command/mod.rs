@@ -74,7 +74,7 @@ pub fn execute(arguments: Arguments, out: &mut dyn Write, err: &mut dyn Write) -
     ExitCode::from(code)
 }
 
-/// Problems are shown in colours to a terminal that did not ask for none (https://no-color.org).
+/// Problems are shown in colours to a terminal that did not ask for none (<https://no-color.org>).
 fn colours() -> Colours {
     let wanted =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
