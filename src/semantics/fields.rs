@@ -1,8 +1,9 @@
 //! Field names that no crate has constants for, and which fields concern one hop only.
 
 use http::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 
 /// Keep-Alive, an old companion of Connection.
@@ -46,8 +47,12 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Takes out every hop-by-hop field, and those that Connection names (RFC 9110 §7.6.1).
 ///
-/// Trailer stays when the body's trailers are passed on too, so the caller says so.
+/// Trailer stays when the body's trailers are passed on too, so the caller says so. Transfer-Encoding overrides
+/// Content-Length, which is then another body's length and must not go on either (RFC 9112 §6.3).
 pub fn strip_hop_by_hop(fields: &mut HeaderMap, keep_trailer: bool) {
+    if fields.contains_key(TRANSFER_ENCODING) {
+        fields.remove(CONTENT_LENGTH);
+    }
     let named: Vec<HeaderName> = connection_options(fields).filter_map(|name| name.parse().ok()).collect();
     for name in named {
         fields.remove(name);
@@ -98,6 +103,13 @@ mod tests {
     fn fields_that_connection_names_are_taken_out() {
         let mut map =
             fields(&[("connection", "close, X-Secret"), ("x-secret", "1"), ("te", "trailers"), ("a", "b")]);
+        strip_hop_by_hop(&mut map, false);
+        assert_eq!(map, fields(&[("a", "b")]));
+    }
+
+    #[test]
+    fn a_length_that_transfer_encoding_overrides_is_taken_out() {
+        let mut map = fields(&[("transfer-encoding", "chunked"), ("content-length", "3"), ("a", "b")]);
         strip_hop_by_hop(&mut map, false);
         assert_eq!(map, fields(&[("a", "b")]));
     }

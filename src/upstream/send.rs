@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -55,6 +55,10 @@ impl Lease {
         loop {
             let taken = sending.taken();
             match timeout(time, &mut answer).await {
+                Ok(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    // Nobody asked for another protocol, so this is no answer to anything.
+                    return Err(Unanswered { failure: Failure::ProtocolError, unsent: None });
+                }
                 Ok(answer) => return answer.map(in_our_version).map_err(unanswered),
                 Err(_) if sending.taken() != taken => {}
                 Err(_) => return Err(Unanswered { failure: Failure::ResponseTimeout, unsent: None }),

@@ -7,6 +7,7 @@ use crate::support::store::{Misdeed, On, Seen, Store};
 use crate::support::upstreams;
 use crate::support::wire::{Ending, Framing, Wire};
 use crate::support::within;
+use crate::support::xapi::state;
 
 #[tokio::test]
 async fn the_target_arrives_as_it_was_written() {
@@ -445,4 +446,31 @@ async fn a_client_that_does_not_read_its_answer_keeps_nobody_from_theirs() {
     assert_eq!(idler.wire.head().await.unwrap().word(1), "200");
     // The only exchange that may be under way is the idler's, until the proxy has waited long enough.
     assert_eq!(proxy.get("/elsewhere").await.status, 404);
+}
+
+#[tokio::test]
+async fn of_two_lengths_of_an_answer_only_one_goes_on() {
+    for target in ["/a".to_owned(), state("a")] {
+        for method in ["GET", "PUT"] {
+            let store = upstreams::two_lengths(On::All);
+            let proxy = Proxy::before(&store);
+            let mut client = proxy.connect().await;
+            for _ in 0..2 {
+                let answer = client.send(method, &target, &[], "").await;
+                assert_eq!((answer.status, answer.text().as_str()), (200, "{\"a\":1}"), "{method} {target}");
+                assert!(matches!(answer.field("content-length"), None | Some("7")), "{answer:#?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_switches_protocols_unasked_has_answered_nothing() {
+    let store = upstreams::switching(On::All);
+    let proxy = Proxy::before(&store);
+    for target in ["/a".to_owned(), state("a")] {
+        for method in ["GET", "PUT"] {
+            assert_failure(&proxy.send(method, &target, &[], "").await, 502);
+        }
+    }
 }

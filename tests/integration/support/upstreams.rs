@@ -53,6 +53,19 @@ pub(crate) fn lying_length_below(on: On) -> Store {
     misbehaving(on, Misdeed::Says(surplus.to_owned()))
 }
 
+/// States a length beside chunks that hold more: an application that counts, behind a server that frames by itself.
+pub(crate) fn two_lengths(on: On) -> Store {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n\
+                  7\r\n{\"a\":1}\r\n0\r\n\r\n";
+    misbehaving(on, Misdeed::Says(answer.to_owned()))
+}
+
+/// Switches to a protocol that nobody asked for.
+pub(crate) fn switching(on: On) -> Store {
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n";
+    misbehaving(on, Misdeed::Says(switch.to_owned()))
+}
+
 /// 204 for a document that is not there, as some LRSs answered (GrassBlade even 200 with nothing).
 pub(crate) fn no_content_for_absent() -> Store {
     misbehaving(On::Reads, Misdeed::Says("HTTP/1.1 204 No Content\r\n\r\n".to_owned()))
