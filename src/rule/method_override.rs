@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode;
 
 use super::query::{Parameters, folded_name};
@@ -21,7 +21,7 @@ const NAME_MAX: usize = 64;
 
 /// Why a request is refused whose fields or query override its method.
 pub(super) fn refusal(fields: &HeaderMap, query: &Parameters<'_>, xapi: bool) -> Option<&'static str> {
-    if METHOD_OVERRIDES.iter().any(|name| fields.contains_key(name)) {
+    if fields.keys().any(overrides) {
         return Some("A header field overrides the method: send the method itself.");
     }
     if query.resembles(OVERRIDE) {
@@ -32,6 +32,12 @@ pub(super) fn refusal(fields: &HeaderMap, query: &Parameters<'_>, xapi: bool) ->
         "The alternate request syntax (xAPI 1.0.x Communication §1.3) is not accepted on this resource by this \
          version: send a plain request.",
     )
+}
+
+/// Whether a field overrides the method. CGI and what descends from it read `_` in a name as `-`.
+fn overrides(name: &HeaderName) -> bool {
+    let matches = |text: &str| METHOD_OVERRIDES.iter().any(|known| known == text);
+    matches(name.as_str()) || (name.as_str().contains('_') && matches(&name.as_str().replace('_', "-")))
 }
 
 /// Whether a form overrides the method of the request that carries it.
@@ -102,7 +108,8 @@ mod tests {
 
     #[test]
     fn fields_and_parameters_that_override() {
-        for name in ["x-http-method-override", "X-HTTP-Method", "x-method-override"] {
+        for name in ["x-http-method-override", "X-HTTP-Method", "x-method-override", "X_HTTP-METHOD_Override"]
+        {
             assert!(is_refused(&[(name, "PUT")], ""), "{name}");
         }
         for query in ["_method=PUT", "_METHOD=put", "a=1&_%6dethod=PUT", "_Method", "_method[]=PUT"] {

@@ -249,7 +249,7 @@ async fn method_overrides_are_refused_on_a_guarded_resource() {
     let store = Store::start();
     let proxy = Proxy::before(&store);
     let target = state("a");
-    for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"] {
+    for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X_HTTP_Method_Override"] {
         for method in ["POST", "GET", "OPTIONS", "TRACE"] {
             assert_refused(&proxy.send(method, &target, &[V1, JSON, (name, "PUT")], "{}").await, 400);
         }
@@ -257,5 +257,16 @@ async fn method_overrides_are_refused_on_a_guarded_resource() {
     assert_refused(&proxy.send("POST", &format!("{target}&_method=DELETE"), &[V1, JSON], "{}").await, 400);
     let form = [V1, ("Content-Type", "application/x-www-form-urlencoded")];
     assert_refused(&proxy.send("POST", &target, &form, "a=b&_method=DELETE").await, 400);
+    assert!(store.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_method_that_some_server_takes_for_another_is_refused_on_a_guarded_resource() {
+    let store = Store::start();
+    store.hold(&agent_profile("a"), "{}");
+    let proxy = Proxy::before(&store);
+    for method in ["put", "Put", "delete", "post", "get"] {
+        assert_refused(&proxy.send(method, &agent_profile("a"), &[V1, JSON], "{}").await, 400);
+    }
     assert!(store.seen().is_empty());
 }
