@@ -17,7 +17,7 @@ pub struct Outcome {
     pub client: SocketAddr,
     /// Its method.
     pub method: Method,
-    /// The path of its target, without the query.
+    /// The path of its target, without the query, also one that was encoded by mistake or stands behind `;`.
     pub path: String,
     /// The status of the answer; none while there is none, and for ever if its client left before.
     pub status: Option<StatusCode>,
@@ -42,7 +42,7 @@ impl Outcome {
             began: Instant::now(),
             client,
             method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            path: without_parameters(request.uri().path()).to_owned(),
             status: None,
             resource: None,
             mode: None,
@@ -52,4 +52,11 @@ impl Outcome {
             probe: None,
         }
     }
+}
+
+/// Learners are named in queries, and some clients encode the question mark too, or put parameters behind `;`.
+fn without_parameters(path: &str) -> &str {
+    let lower = path.to_ascii_lowercase();
+    let ends = [";", "%3f", "%253f", "%3b", "%253b"].into_iter().filter_map(|mark| lower.find(mark));
+    &path[..ends.min().unwrap_or(path.len())]
 }

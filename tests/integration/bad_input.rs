@@ -194,6 +194,9 @@ async fn neither_log_names_what_learners_sent() {
     proxy.send("PUT", &format!("{target}&stateId={secret}"), &fields, secret).await;
     proxy.send("PUT", &target.replace("mbox", "mbx"), &fields, secret).await;
     proxy.send("PUT", &agent_profile("p").replace(AGENT, secret), &fields, secret).await;
+    for mark in ["%3F", "%3f", "%253F", ";", "%3B"] {
+        proxy.send("PUT", &target.replace('?', mark), &fields, secret).await;
+    }
     proxy.send("GET", &format!("/elsewhere?{secret}"), &fields, "").await;
     proxy.logged("the last exchange", |line| line["path"] == "/elsewhere").await;
     let log = format!("{:?}", proxy.log());
