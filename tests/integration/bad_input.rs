@@ -46,6 +46,19 @@ async fn nothing_behind_a_malformed_message_is_read() {
         format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n"),
         format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\nabc"),
         format!("PUT {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n"),
+        // What is coded underneath would be stored as it is, since the next server does not learn of it.
+        format!(
+            "PUT {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        ),
+        format!(
+            "PUT {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        ),
+        format!(
+            "PUT {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n\
+             3\r\nabc\r\n0\r\n\r\n"
+        ),
+        "PUT a:80 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        format!("PUT http://user:word@a{target} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"),
         format!(
             "PUT {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
         ),

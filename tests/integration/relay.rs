@@ -474,3 +474,20 @@ async fn an_upstream_that_switches_protocols_unasked_has_answered_nothing() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_read_with_a_body_of_unknown_length_keeps_its_body() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    for target in ["/a".to_owned(), state("a")] {
+        store.forget();
+        let mut client = proxy.connect().await;
+        client
+            .write(format!(
+                "GET {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nquery\r\n0\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(client.answer("GET").await.status, 404);
+        assert_eq!(store.seen()[0].body, b"query");
+    }
+}
