@@ -1,5 +1,7 @@
 //! What no rule selects: relayed byte for byte, hop-by-hop fields aside, streamed in both directions.
 
+use std::time::Duration;
+
 use crate::support::assert_failure;
 use crate::support::proxy::Proxy;
 use crate::support::store::{Misdeed, On, Seen, Store};
@@ -385,4 +387,45 @@ async fn every_exchange_has_its_line_in_the_log() {
     assert!(["resource", "verdict"].iter().all(|name| line.get(name).is_none_or(serde_json::Value::is_null)));
     let paths: Vec<_> = proxy.log().iter().map(|line| line["path"].as_str().unwrap().to_owned()).collect();
     assert_eq!(paths, (0..30).map(|n| format!("/statements/{n}")).collect::<Vec<_>>());
+}
+
+/// Longer than the upstream may be silent.
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(700)).await;
+}
+
+#[tokio::test]
+async fn a_pause_in_an_upload_is_not_the_upstreams_silence() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[upstream]\nresponse-timeout = \"200ms\"");
+    let mut client = proxy.connect().await;
+    client.write("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nfirst").await;
+    pause().await;
+    client.write("second").await;
+    assert_eq!(client.answer("PUT").await.status, 204);
+    assert_eq!(store.document("/a").unwrap(), b"firstsecond");
+}
+
+#[tokio::test]
+async fn a_pause_in_reading_is_not_the_upstreams_silence() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[upstream]\nresponse-timeout = \"200ms\"");
+    let mut client = proxy.connect().await;
+    client.request("GET", "/source/20000000", &[], b"").await;
+    let head = client.wire.head().await.unwrap();
+    pause().await;
+    let body = within("the rest", client.wire.body(head.framing().unwrap())).await;
+    assert_eq!((body.ending, body.bytes.len()), (Ending::Complete, 20_000_000));
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_no_chunks() {
+    let store = Store::with(|knobs| knobs.chunks = true);
+    store.hold("/a", "0123456789");
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    client.write("GET /a HTTP/1.0\r\n\r\n").await;
+    let answer = client.answer("GET").await;
+    assert_eq!((answer.text().as_str(), answer.field("transfer-encoding")), ("0123456789", None));
+    assert_eq!(store.seen()[0].field("host"), Some(store.address().to_string().as_str()));
 }
