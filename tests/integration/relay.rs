@@ -8,6 +8,7 @@ use crate::support::store::{Misdeed, On, Seen, Store};
 use crate::support::upstreams;
 use crate::support::wire::{Ending, Framing};
 use crate::support::within;
+use crate::support::xapi::state;
 
 #[tokio::test]
 async fn the_target_arrives_as_it_was_written() {
@@ -428,4 +429,55 @@ async fn a_client_of_http_1_0_gets_no_chunks() {
     let answer = client.answer("GET").await;
     assert_eq!((answer.text().as_str(), answer.field("transfer-encoding")), ("0123456789", None));
     assert_eq!(store.seen()[0].field("host"), Some(store.address().to_string().as_str()));
+}
+
+#[tokio::test]
+async fn an_upload_with_a_malformed_chunk_is_reset_and_not_closed() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    client.write("PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n").await;
+    store.until("the first piece", |seen| seen.first().is_some_and(|seen| seen.bytes == 5)).await;
+    client.write("nonsense\r\nGET /behind HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    store.until("the end of the upload", |seen| seen[0].upload.is_some()).await;
+    assert_eq!(store.seen()[0].upload, Some(Ending::Reset));
+    client.end().await;
+    assert_eq!((store.document("/a"), store.seen().len()), (None, 1));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_nonsense_is_a_bad_gateway() {
+    let many = "X-Long: x\r\n".repeat(200_000);
+    for nonsense in [
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nBad Name: 1\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/3.1 200 OK\r\n\r\n",
+        &format!("HTTP/1.1 200 OK\r\n{many}\r\n"),
+    ] {
+        let store =
+            Store::with(|knobs| knobs.misdeed = Some((On::All, Misdeed::SaysAndCloses(nonsense.to_owned()))));
+        let proxy = Proxy::before(&store);
+        for target in ["/a", &state("a")] {
+            for method in ["GET", "PUT"] {
+                assert_failure(&proxy.send(method, target, &[], "1").await, 502);
+            }
+        }
+        assert_eq!(store.writes().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn ninety_fields_of_a_name_pass() {
+    let store = Store::start();
+    store.answer(
+        "/a",
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{}\r\n", "X-Theirs: x\r\n".repeat(90)),
+    );
+    let proxy = Proxy::before(&store);
+    let answer = proxy.send("GET", "/a", &[("X-Mine", "x"); 90], "").await;
+    assert_eq!((answer.status, answer.head.all("x-theirs").len()), (200, 90));
+    assert_eq!(store.seen()[0].fields.iter().filter(|(name, _)| name == "X-Mine").count(), 90);
 }
