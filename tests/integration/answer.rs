@@ -372,3 +372,17 @@ async fn an_upstream_that_ends_its_answers_by_closing_is_understood() {
         assert_eq!((write.status, write.text().as_str()), (200, "{}"));
     }
 }
+
+#[tokio::test]
+async fn head_of_a_document_over_the_bound_brings_no_body() {
+    let store = Store::start();
+    store.hold(&state("a"), "x".repeat(3_000_000));
+    let proxy = Proxy::configured(&store, "[guard]\ndocument-max = \"1KiB\"");
+    let mut client = proxy.connect().await;
+    for _ in 0..2 {
+        let head = client.send("HEAD", &state("a"), &[V1], "").await;
+        assert_eq!((head.status, head.field("content-length"), head.etag()), (200, Some("3000000"), None));
+        let body = client.send("GET", &state("a"), &[V1], "").await.body;
+        assert_eq!(body.len(), 3_000_000);
+    }
+}

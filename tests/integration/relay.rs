@@ -481,3 +481,21 @@ async fn ninety_fields_of_a_name_pass() {
     assert_eq!((answer.status, answer.head.all("x-theirs").len()), (200, 90));
     assert_eq!(store.seen()[0].fields.iter().filter(|(name, _)| name == "X-Mine").count(), 90);
 }
+
+#[tokio::test]
+async fn a_reader_that_leaves_frees_its_place_at_the_upstream() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[upstream]\nconnections = 1");
+    store.close_gate(On::Reads);
+    for (n, target) in ["/a", &state("a"), "/drip"].into_iter().enumerate() {
+        let mut leaver = proxy.connect().await;
+        leaver.request("GET", target, &[], b"").await;
+        store.until_reads(n + 1).await;
+        leaver.wire.reset();
+    }
+    let mut last = proxy.connect().await;
+    last.request("GET", "/b", &[], b"").await;
+    store.until_reads(4).await;
+    store.open_gate();
+    assert_eq!(last.answer("GET").await.status, 404);
+}
