@@ -9,6 +9,9 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
+/// Pieces below this many bytes are joined.
+const SMALL: usize = 8 * 1024;
+
 /// A whole body. The pieces are kept as they came, so that large bodies are not copied; a clone shares them.
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
@@ -19,10 +22,22 @@ pub struct Contents {
 
 impl Contents {
     /// Adds a piece at the end.
+    ///
+    /// Small pieces are joined: each costs more than its bytes and keeps the buffer alive in which it was received, so
+    /// that a document in chunks of one byte would take up many times what its bound allows.
     pub fn push(&mut self, piece: Bytes) {
-        if !piece.is_empty() {
-            self.length += piece.len() as u64;
-            self.pieces.push_back(piece);
+        self.length += piece.len() as u64;
+        match self.pieces.pop_back() {
+            Some(last) if last.len() < SMALL && piece.len() < SMALL => {
+                let mut joined = last.try_into_mut().unwrap_or_else(|shared| {
+                    let mut copy = BytesMut::with_capacity(2 * SMALL);
+                    copy.extend_from_slice(&shared);
+                    copy
+                });
+                joined.extend_from_slice(&piece);
+                self.pieces.push_back(joined.freeze());
+            }
+            last => self.pieces.extend(last.into_iter().chain((!piece.is_empty()).then_some(piece))),
         }
     }
 
@@ -105,7 +120,29 @@ impl Body for Contents {
         self.pieces.is_empty() && self.trailers.is_none()
     }
 
+    /// Trailers can only follow chunks, and a length that is known exactly would take their place.
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length)
+        let mut hint = SizeHint::with_exact(self.length);
+        if self.has_trailers() {
+            hint = SizeHint::new();
+            hint.set_lower(self.length);
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_small_pieces_are_kept_as_a_few() {
+        let wire = Bytes::from(vec![b'x'; 200_000]);
+        let mut contents = Contents::default();
+        for at in 0..wire.len() {
+            contents.push(wire.slice(at..=at));
+        }
+        assert_eq!(contents.to_bytes(), wire);
+        assert!(contents.pieces().count() < 50, "{} pieces", contents.pieces().count());
     }
 }

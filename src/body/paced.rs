@@ -70,11 +70,6 @@ impl Paced {
         Ok(Collected::Whole(contents))
     }
 
-    /// Puts what was read back in front of the rest.
-    pub fn put_back(&mut self, contents: Contents) {
-        self.ahead = contents;
-    }
-
     /// Reads and throws away, until the end or until time is up.
     pub async fn discard(mut self, time: Duration) {
         let end = Instant::now() + time;

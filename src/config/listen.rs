@@ -20,6 +20,7 @@ pub(super) struct Listen {
     pub(super) header_timeout: Option<Duration>,
     pub(super) header_max: Option<usize>,
     pub(super) body_timeout: Option<Duration>,
+    pub(super) send_timeout: Option<Duration>,
     pub(super) linger: Option<Duration>,
 }
 
@@ -36,6 +37,7 @@ pub(super) fn listen(section: &mut Section<'_, '_>) -> Listen {
         header_timeout: section.read("header-timeout", timeout),
         header_max: section.read("header-max", header_max),
         body_timeout: section.read("body-timeout", timeout),
+        send_timeout: section.read("send-timeout", timeout),
         linger: section.read("linger", wait),
     }
 }

@@ -179,6 +179,7 @@ impl Sections {
                 connections: listen.connections?,
                 header_timeout: listen.header_timeout?,
                 header_max: listen.header_max?,
+                send_timeout: listen.send_timeout?,
                 drain_timeout: guard.drain_timeout?,
                 access_log: log.access?,
             },

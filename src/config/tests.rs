@@ -95,6 +95,7 @@ fn the_defaults_are_what_is_promised() {
             address: "127.0.0.1:8080".parse().expect("an address"),
             connections: 10_000,
             header_timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(60),
             header_max: 64 * 1024,
             drain_timeout: Duration::from_secs(25),
             access_log: true,
@@ -583,7 +584,7 @@ error: unknown key `conections` in [listen]
 6 | conections = 10
   | ^^^^^^^^^^
   |
-  = help: did you mean `connections`? the keys of [listen] are: `address`, `connections`, `header-timeout`, `header-max`, `body-timeout`, `linger`
+  = help: did you mean `connections`? the keys of [listen] are: `address`, `connections`, `header-timeout`, `header-max`, `body-timeout`, `send-timeout`, `linger`
 "#;
     assert_eq!(problems.to_string(), expected);
     assert!(problems.render(Colours::On).contains("\u{1b}["), "colours are there for those who ask");

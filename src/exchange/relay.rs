@@ -8,15 +8,18 @@ use super::answer::{self, Answer};
 use super::failure::Failure;
 use crate::body::paced::Paced;
 use crate::upstream;
+use crate::upstream::onward;
 use crate::upstream::pool::Purpose;
 use crate::upstream::send::Outgoing;
 use crate::upstream::streamed::Streamed;
 
 impl Exchange {
     /// Passes a request on, and the answer back, as they come. The head is already fit for the next hop.
-    pub(super) async fn relay(&self, head: Parts, body: impl Into<Outgoing>) -> Result<Answer, Failure> {
+    pub(super) async fn relay(&self, mut head: Parts, body: impl Into<Outgoing>) -> Result<Answer, Failure> {
         let purpose = purpose(&head.method);
-        let request = Request::from_parts(head, body.into());
+        let body = body.into();
+        onward::streamed_body(&mut head.headers, &body);
+        let request = Request::from_parts(head, body);
         let (response, lease) =
             self.pool.fetch(request, purpose).await.map_err(|failure| unanswered(failure, purpose))?;
         let pause = self.pool.settings().response_timeout;

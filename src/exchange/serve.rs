@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use http::header::{HOST, HeaderValue, UPGRADE};
+use http::header::{HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Version};
@@ -85,6 +85,7 @@ impl Exchange {
                 }
             }
             Method::OPTIONS | Method::TRACE => {
+                named_at_most_once(rule, &head)?;
                 onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
                 self.relay(head, body).await
             }
@@ -112,6 +113,14 @@ fn well_formed(head: &Parts) -> Result<(), Failure> {
     }
     if head.method == Method::CONNECT {
         return Err(Failure::Unsupported("Tunnels are not opened here."));
+    }
+    if head.uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
+        || (head.uri.authority().is_some() && head.uri.scheme().is_none())
+    {
+        return Err(Failure::Malformed("The request's target is malformed."));
+    }
+    if !is_only_chunked(&head.headers) {
+        return Err(Failure::Unsupported("No transfer coding but chunked is undone here."));
     }
     match upgrade(&head.headers) {
         // A server declines h2c by answering in HTTP/1.1 (RFC 9110 §7.8); some clients offer it with every request.
@@ -143,11 +152,21 @@ fn is_host(host: &HeaderValue) -> bool {
     host.is_empty() || is_authority(host.as_bytes())
 }
 
+/// Transfer-Encoding ends at this hop, so that another coding than chunked would lose its name (RFC 9112 §6.1).
+fn is_only_chunked(fields: &HeaderMap) -> bool {
+    let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
 fn upgrade(fields: &HeaderMap) -> Option<&HeaderValue> {
     fields.get(UPGRADE)
 }
 
-/// A read needs no identity; but what could name two documents is refused for reads as well.
+/// A read needs no identity; but what could name two documents, or be executed as a write, is refused all the same.
 fn named_at_most_once(rule: &Rule, head: &Parts) -> Result<(), Failure> {
     match identify(rule, head) {
         Err(Unidentified::Ambiguous(what)) => Err(Failure::Ambiguous(what)),

@@ -155,20 +155,32 @@ impl Exchange {
         let hold = in_flight.settle();
         match self.pool.probe(&head, &super::reading(rule)).await {
             Ok(Probed::Found(now, lease)) if Some(&now) == found.as_ref() => {
-                if self.untranslated.insert(Arc::clone(&rule.name)) {
-                    tracing::warn!(
-                        resource = &*rule.name,
-                        "the upstream refuses its own entity-tag: preconditions are not passed on any more"
-                    );
-                }
                 let write = Write { hold, clearance: clearance.untranslated(), head, contents };
-                match self.pool.lend_for_write(lease).await {
-                    // One answer was received, so this is no longer a write that its client can take back.
-                    Ok(lease) => self.pool.forward(write, lease, max, || true).await,
-                    Err(failure) => Forwarded::Unsent(write.hold, failure),
-                }
+                let lease = match self.pool.lend_for_write(lease).await {
+                    Ok(lease) => lease,
+                    Err(failure) => return Forwarded::Unsent(write.hold, failure),
+                };
+                // One answer was received, so this is no longer a write that its client can take back.
+                let forwarded = self.pool.forward(write, lease, max, || true).await;
+                self.stop_translating_if_it_was_that(rule, &forwarded);
+                forwarded
             }
             _ => Forwarded::Answered(hold.begin(), response),
+        }
+    }
+
+    /// Notes that the upstream does not know its own entity-tags, once a write has succeeded without.
+    ///
+    /// One that fails without as well was refused for another reason, such as a date in If-Unmodified-Since, and one
+    /// client must not end the upstream's own check for all others.
+    fn stop_translating_if_it_was_that(&self, rule: &Rule, forwarded: &Forwarded) {
+        let succeeded =
+            matches!(forwarded, Forwarded::Answered(_, response) if response.status().is_success());
+        if succeeded && self.untranslated.insert(Arc::clone(&rule.name)) {
+            tracing::warn!(
+                resource = &*rule.name,
+                "the upstream refuses its own entity-tag: preconditions are not passed on any more"
+            );
         }
     }
 

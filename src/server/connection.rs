@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 
 use super::Settings;
 use super::access_log::AccessLog;
+use super::sending::Sending;
 use crate::body::paced::Interrupted;
 use crate::drain::Drain;
 use crate::exchange::Exchange;
@@ -47,6 +48,7 @@ pub(super) fn serve(
             Ok::<_, Infallible>(answer.map(|body| Logged { body, record }))
         }
     });
+    let stream = Sending::new(stream, settings.send_timeout);
     async move {
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {

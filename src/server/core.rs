@@ -76,10 +76,9 @@ impl Core {
         }
     }
 
-    /// Waits until it has ended.
-    pub(super) async fn finish(self) {
-        drop(self.accepted);
-        let _ = self.finished.await;
+    /// Hands it nothing more, so that its time to finish begins; what is given back says when it has ended.
+    pub(super) fn finish(self) -> oneshot::Receiver<()> {
+        self.finished
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod access_log;
 mod connection;
 mod core;
+mod sending;
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// The largest head of a request, in bytes.
     pub header_max: usize,
+    /// The longest pause in which a client takes nothing of its answer.
+    pub send_timeout: Duration,
     /// How long exchanges under way may take to finish once draining has begun.
     pub drain_timeout: Duration,
     /// Whether each exchange is logged on standard output.
@@ -58,8 +61,10 @@ pub async fn run(
     let places = Arc::new(Semaphore::new(settings.connections));
     accept(&listener, &cores, &places, &drain).await;
     drop(listener);
-    for core in cores {
-        core.finish().await;
+    // All of them begin to finish now: drain-timeout bounds them together and not one after the other.
+    let finishing: Vec<_> = cores.into_iter().map(Core::finish).collect();
+    for finished in finishing {
+        let _ = finished.await;
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +23,36 @@ pub(super) struct Connection {
     pub(super) sender: SendRequest<Outgoing>,
     /// The task that moves its bytes; ending it drops the socket.
     pub(super) task: AbortHandle,
+    pub(super) sending: Arc<Sending>,
+}
+
+/// How far the bytes that are to be sent on a connection have got.
+#[derive(Debug, Default)]
+pub(super) struct Sending {
+    taken: AtomicU64,
+    has_more: AtomicBool,
+}
+
+impl Connection {
+    /// Whether the last exchange is over in both directions. An answer may come before its request has been sent whole.
+    pub(super) fn is_idle(&self) -> bool {
+        self.sender.is_ready() && !self.sending.has_more.load(Ordering::Relaxed)
+    }
+}
+
+impl Sending {
+    /// How many bytes the kernel has taken so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    fn took(&self, written: &Poll<io::Result<usize>>) {
+        // The HTTP library flushes when, and only when, it has nothing more to write.
+        self.has_more.store(true, Ordering::Relaxed);
+        if let Poll::Ready(Ok(count)) = written {
+            self.taken.fetch_add(*count as u64, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Connects to the upstream.
@@ -32,16 +64,17 @@ pub(super) async fn connect(authority: &str, time: Duration) -> Result<Connectio
     // From the start, so that even a killed process resets what it had begun.
     let prepared = stream.set_zero_linger().and_then(|()| stream.set_nodelay(true));
     prepared.map_err(|_| Failure::ConnectionTerminated)?;
+    let sending = Arc::new(Sending::default());
     let (sender, connection) = http1::Builder::new()
         .preserve_header_case(true)
-        .handshake(TokioIo::new(Resetting(stream)))
+        .handshake(TokioIo::new(Resetting { stream, sending: Arc::clone(&sending) }))
         .await
         .map_err(|_| Failure::ConnectionTerminated)?;
     let task = tokio::spawn(async move {
         // Whoever waits for an answer is told of an error by hyper; an idle connection has nobody to tell.
         let _ = connection.await;
     });
-    Ok(Connection { sender, task: task.abort_handle() })
+    Ok(Connection { sender, task: task.abort_handle(), sending })
 }
 
 /// Tries the addresses of the upstream in the resolver's order.
@@ -57,7 +90,10 @@ async fn dial(authority: &str) -> Result<TcpStream, Failure> {
 ///
 /// Some servers take the half of a body that an orderly close leaves behind for the whole. The socket has linger
 /// zero, so that closing it resets; and the close of the sending half alone, which would be orderly, is left out.
-struct Resetting(TcpStream);
+struct Resetting {
+    stream: TcpStream,
+    sending: Arc<Sending>,
+}
 
 impl AsyncRead for Resetting {
     fn poll_read(
@@ -65,13 +101,15 @@ impl AsyncRead for Resetting {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Resetting {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.sending.took(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -79,15 +117,18 @@ impl AsyncWrite for Resetting {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.sending.took(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        self.sending.has_more.store(false, Ordering::Relaxed);
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -108,7 +149,7 @@ mod tests {
         let address = listener.local_addr().expect("an address").to_string();
         let stream = dial(&address).await.expect("it listens");
         stream.set_zero_linger().expect("a socket");
-        let mut upload = Resetting(stream);
+        let mut upload = Resetting { stream, sending: Arc::default() };
         let (mut server, _) = listener.accept().await.expect("a connection");
         upload.write_all(b"half").await.expect("it is open");
         // What hyper does when it is done with a connection before the request is.

@@ -73,7 +73,7 @@ impl Pool {
     ) -> Forwarded {
         let Write { hold, clearance, mut head, contents } = write;
         onward::write(&mut head, clearance.onward());
-        onward::whole_body(&mut head.headers, contents.len(), contents.has_trailers());
+        onward::whole_body(&mut head, contents.len(), contents.has_trailers());
         let request = Request::from_parts(head, Outgoing::Contents(contents));
         let in_flight = hold.begin();
         let unanswered = match self.send_whole(lease, request, answer_max).await {

@@ -1,7 +1,7 @@
 //! Taking in what the upstream holds: identity-coded, and fingerprinted piece by piece.
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 
 use super::decode::{Decoder, Undecodable};
 use crate::body::contents::Contents;
@@ -58,9 +58,7 @@ impl Intake {
         let decoder = std::mem::replace(&mut self.decoder, Decoder::Identity);
         let last = decoder.finish()?;
         self.take(&last);
-        let is_absent = (absent.empty && self.length == 0)
-            || absent.statuses.contains(&StatusCode::OK)
-            || (absent.empty_object && self.is_empty_object());
+        let is_absent = (absent.empty && self.length == 0) || (absent.empty_object && self.is_empty_object());
         if is_absent {
             return Ok((last, Representation::Missing));
         }
@@ -106,6 +104,8 @@ pub fn take_in(
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
     fn found(text: &'static str, absent: &Absent) -> Representation {

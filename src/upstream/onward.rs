@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName,
-    HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TE, VIA,
+    HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TE, TRANSFER_ENCODING, VIA,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
+use http_body::Body;
 
 use crate::guard::verdict::Onward;
 use crate::semantics::fields::{
@@ -78,11 +79,21 @@ pub fn write(head: &mut Parts, onward: &Onward) {
 }
 
 /// Says how long a body is that was read whole.
-pub fn whole_body(fields: &mut HeaderMap, length: u64, has_trailers: bool) {
+///
+/// No body at all is said to be empty only where one is expected (RFC 9110 §8.6): a DELETE stays as it came.
+pub fn whole_body(head: &mut Parts, length: u64, has_trailers: bool) {
     if has_trailers {
-        fields.remove(CONTENT_LENGTH);
-    } else {
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        head.headers.remove(CONTENT_LENGTH);
+    } else if length > 0 || matches!(head.method, Method::PUT | Method::POST | Method::PATCH) {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// Says how a body that is passed on as it comes is delimited; hyper takes a GET without a word of it for one that has
+/// no body.
+pub fn streamed_body(fields: &mut HeaderMap, body: &impl Body) {
+    if !body.is_end_stream() && body.size_hint().exact().is_none() {
+        fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 

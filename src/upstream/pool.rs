@@ -129,11 +129,9 @@ impl Pool {
 }
 
 impl Lease {
-    /// The exchange is over: the connection may serve another.
+    /// The answer has come whole: the connection may serve another exchange, unless it still carries this one's request.
     pub fn give_back(mut self) {
-        if let Some(connection) = self.connection.take()
-            && !connection.sender.is_closed()
-        {
+        if let Some(connection) = self.connection.take_if(|connection| connection.is_idle()) {
             self.pool.put_idle(connection);
         }
     }
@@ -186,6 +184,15 @@ mod tests {
         (Pool::new(settings, exchanges), listener)
     }
 
+    /// Lends a connection and gives it back as after an exchange; whether it had served before.
+    async fn use_one(pool: &Arc<Pool>, purpose: Purpose) -> bool {
+        let mut lease = pool.lend(purpose).await.expect("a connection");
+        let reused = lease.reused;
+        assert!(lease.is_ready().await);
+        lease.give_back();
+        reused
+    }
+
     /// Lets time pass without waiting for it.
     async fn pass(time: Duration) {
         tokio::time::pause();
@@ -196,27 +203,21 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_was_idle_for_a_while_carries_no_write() {
         let (pool, _server) = pool(|_| {}).await;
-        let first = pool.lend(Purpose::Once).await.expect("a connection");
-        assert!(!first.reused);
-        first.give_back();
-        let fresh = pool.lend(Purpose::Once).await.expect("a connection");
-        assert!(fresh.reused, "it has only just been given back");
-        fresh.give_back();
+        assert!(!use_one(&pool, Purpose::Once).await, "it is the first");
+        assert!(use_one(&pool, Purpose::Once).await, "it has only just been given back");
         pass(Duration::from_secs(2)).await;
-        let read = pool.lend(Purpose::Repeatable).await.expect("a connection");
-        assert!(read.reused, "what can be sent again may go on it");
-        read.give_back();
+        assert!(use_one(&pool, Purpose::Repeatable).await, "what can be sent again may go on it");
         pass(Duration::from_secs(2)).await;
-        assert!(!pool.lend(Purpose::Once).await.expect("a connection").reused);
+        assert!(!use_one(&pool, Purpose::Once).await);
     }
 
     #[tokio::test]
     async fn a_connection_is_kept_for_no_longer_than_the_idle_timeout() {
         let (pool, _server) = pool(|_| {}).await;
-        pool.lend(Purpose::Once).await.expect("a connection").give_back();
+        use_one(&pool, Purpose::Once).await;
         pass(Duration::from_secs(61)).await;
-        assert!(!pool.lend(Purpose::Repeatable).await.expect("a connection").reused);
-        assert!(pool.idle.lock().expect("nobody panicked").is_empty());
+        assert!(!use_one(&pool, Purpose::Repeatable).await);
+        assert_eq!(pool.idle.lock().expect("nobody panicked").len(), 1, "the old one is gone");
     }
 
     #[tokio::test]

@@ -37,7 +37,7 @@ impl Pool {
     pub async fn probe(self: &Arc<Self>, write: &Parts, reading: &Reading<'_>) -> Result<Probed, Failure> {
         let (head, body, lease) = self.ask(write).await?;
         let status = head.status;
-        let is_missing = reading.absent.statuses.contains(&status) && status != StatusCode::OK;
+        let is_missing = reading.absent.statuses.contains(&status);
         if !is_missing && (status.is_client_error() || status.is_server_error()) {
             return Ok(Probed::HandBack(Response::from_parts(head, Streamed::new(body, lease))));
         }

@@ -4,12 +4,11 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -26,17 +25,8 @@ pub enum Outgoing {
     /// A whole one.
     Contents(Contents),
     /// One that is passed on as it comes.
-    Streamed {
-        /// Where it comes from.
-        body: Paced,
-        /// Moves with every piece.
-        progress: Progress,
-    },
+    Streamed(Paced),
 }
-
-/// Counts pieces, so that a long upload is not taken for a silent upstream.
-#[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<AtomicU64>);
 
 /// A request that got no answer.
 #[derive(Debug)]
@@ -50,27 +40,33 @@ pub struct Unanswered {
 impl Lease {
     /// Sends a request and waits for the head of its answer.
     ///
-    /// The answer's time runs from the last piece of the request's body that was taken. Cancelling resets the
+    /// The answer's time begins anew as long as the upstream takes more of the request. Cancelling resets the
     /// connection.
     pub async fn send(
         &mut self,
         request: Request<Outgoing>,
         time: Duration,
     ) -> Result<Response<Incoming>, Unanswered> {
-        let progress = request.body().progress();
         let Some(connection) = &mut self.connection else {
             return Err(Unanswered { failure: Failure::ConnectionTerminated, unsent: Some(request) });
         };
+        let sending = Arc::clone(&connection.sending);
         let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
         loop {
-            let seen = progress.count();
+            let taken = sending.taken();
             match timeout(time, &mut answer).await {
-                Ok(answer) => return answer.map_err(unanswered),
-                Err(_) if progress.count() != seen => {}
+                Ok(answer) => return answer.map(in_our_version).map_err(unanswered),
+                Err(_) if sending.taken() != taken => {}
                 Err(_) => return Err(Unanswered { failure: Failure::ResponseTimeout, unsent: None }),
             }
         }
     }
+}
+
+/// An intermediary sends its own version, whatever the upstream's is (RFC 9112 §2.3).
+fn in_our_version(mut response: Response<Incoming>) -> Response<Incoming> {
+    *response.version_mut() = Version::HTTP_11;
+    response
 }
 
 fn unanswered(mut error: TrySendError<Request<Outgoing>>) -> Unanswered {
@@ -127,25 +123,6 @@ fn request_head(request: &Request<Outgoing>) -> Request<Outgoing> {
     copy
 }
 
-impl Progress {
-    fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn advance(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Outgoing {
-    fn progress(&self) -> Progress {
-        match self {
-            Self::Contents(_) => Progress::default(),
-            Self::Streamed { progress, .. } => progress.clone(),
-        }
-    }
-}
-
 impl From<Contents> for Outgoing {
     fn from(contents: Contents) -> Self {
         Self::Contents(contents)
@@ -154,7 +131,7 @@ impl From<Contents> for Outgoing {
 
 impl From<Paced> for Outgoing {
     fn from(body: Paced) -> Self {
-        Self::Streamed { body, progress: Progress::default() }
+        Self::Streamed(body)
     }
 }
 
@@ -170,24 +147,21 @@ impl Body for Outgoing {
             Self::Contents(contents) => Pin::new(contents)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {}))),
-            Self::Streamed { body, progress } => {
-                progress.advance();
-                Pin::new(body).poll_frame(cx)
-            }
+            Self::Streamed(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Contents(contents) => contents.is_end_stream(),
-            Self::Streamed { body, .. } => body.is_end_stream(),
+            Self::Streamed(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Contents(contents) => contents.size_hint(),
-            Self::Streamed { body, .. } => body.size_hint(),
+            Self::Streamed(body) => body.size_hint(),
         }
     }
 }

@@ -250,7 +250,9 @@ async fn method_overrides_are_refused_on_a_guarded_resource() {
     let proxy = Proxy::before(&store);
     let target = state("a");
     for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"] {
-        assert_refused(&proxy.send("POST", &target, &[V1, JSON, (name, "PUT")], "{}").await, 400);
+        for method in ["POST", "GET", "OPTIONS", "TRACE"] {
+            assert_refused(&proxy.send(method, &target, &[V1, JSON, (name, "PUT")], "{}").await, 400);
+        }
     }
     assert_refused(&proxy.send("POST", &format!("{target}&_method=DELETE"), &[V1, JSON], "{}").await, 400);
     let form = [V1, ("Content-Type", "application/x-www-form-urlencoded")];

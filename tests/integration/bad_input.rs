@@ -201,3 +201,31 @@ async fn neither_log_names_what_learners_sent() {
     assert!(!proxy.said().contains(secret), "{}", proxy.said());
     assert!(proxy.log().iter().all(|line| line["duration_ms"].is_number() && line["status"].is_u64()));
 }
+
+#[tokio::test]
+async fn a_transfer_coding_that_cannot_be_undone_is_refused() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    for coding in ["gzip, chunked", "chunked, chunked", "gzip\r\nTransfer-Encoding: chunked"] {
+        for target in [state("a"), "/elsewhere".to_owned()] {
+            let mut client = proxy.connect().await;
+            client
+                .write(format!(
+                    "PUT {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {coding}\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+                ))
+                .await;
+            assert_eq!(client.answer("PUT").await.status, 501, "{coding}");
+        }
+    }
+    assert!(store.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_target_that_names_a_user_or_no_path_is_refused() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    for target in ["http://user:pass@lrs.example/a", "lrs.example:80"] {
+        assert_eq!(proxy.send("GET", target, &[], "").await.status, 400, "{target}");
+    }
+    assert!(store.seen().is_empty());
+}

@@ -388,3 +388,49 @@ async fn the_tag_of_a_list_is_no_documents_tag() {
     assert_eq!(proxy.send("DELETE", &state_ids(), &[V1, ("If-Match", &tag)], "").await.status, 204);
     assert_eq!(conditions(&store.writes()[0]), (None, None));
 }
+
+#[tokio::test]
+async fn an_upstream_that_says_that_a_document_exists_is_believed() {
+    // Its GET is answered by a replica that lags behind, or hides the document from this reader.
+    let store = upstreams::answering(On::Conditional, "412 Precondition Failed");
+    let proxy = Proxy::before(&store);
+    let answer = proxy.send("PUT", &agent_profile("a"), &[V1, ("If-None-Match", "*")], "mine").await;
+    assert_eq!(answer.status, 412);
+    assert_eq!(store.writes().iter().map(conditions).collect::<Vec<_>>(), [(None, Some("*"))]);
+    assert_eq!(store.document(&agent_profile("a")), None);
+}
+
+#[tokio::test]
+async fn a_412_for_another_reason_does_not_end_translation() {
+    let store = Store::with(|knobs| {
+        knobs.tags = Tags::LengthHash;
+        knobs.misdeed = Some((On::Writes, Misdeed::Says(bare("412 Precondition Failed"))));
+    });
+    let target = agent_profile("a");
+    store.hold(&target, "0");
+    let proxy = Proxy::before(&store);
+    // This one fails with a translated condition and without, as with an If-Unmodified-Since of the client's.
+    assert_eq!(proxy.send("PUT", &target, &[V1, ("If-Match", &sha1_tag("0"))], "1").await.status, 412);
+    store.set(|knobs| knobs.misdeed = None);
+    store.forget();
+    let own = store.own_tag(&target).unwrap();
+    assert_eq!(proxy.send("PUT", &target, &[V1, ("If-Match", &sha1_tag("0"))], "1").await.status, 204);
+    assert_eq!(store.writes().iter().map(conditions).collect::<Vec<_>>(), [(Some(own.as_str()), None)]);
+}
+
+#[tokio::test]
+async fn the_trailers_of_a_write_go_on() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    let head = format!("PUT {} HTTP/1.1\r\nHost: a\r\nX-Experience-API-Version: 1.0.3\r\n", state("a"));
+    client
+        .write(format!(
+            "{head}Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n0\r\nX-Sum: 5\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.answer("PUT").await.status, 204);
+    let write = &store.writes()[0];
+    assert_eq!(write.body, b"first");
+    assert!(write.trailers.iter().any(|(name, value)| name.eq_ignore_ascii_case("x-sum") && value == "5"));
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::client::request;
 use crate::support::proxy::{Barrier, Proxy};
 use crate::support::store::{On, Store};
 use crate::support::wire::Ending;
@@ -301,5 +302,30 @@ async fn a_client_that_reads_its_answer_slowly_does_not_hold_the_scope() {
         let answer = proxy.send("PUT", &state("a"), &[V1], "2").await;
         assert_eq!((answer.status, answer.body.len()), (200, large.len()), "{document_max}");
         assert_eq!(slow.answer("PUT").await.body.len(), large.len());
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_noticed_behind_what_it_sent_in_advance() {
+    for surplus in ["\r\n", "GET /elsewhere HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        let store = Store::start();
+        let proxy = Proxy::before(&store);
+        let mut barrier = Barrier::open(&proxy).await;
+        store.close_gate(On::Writes);
+        let mut first = proxy.connect().await;
+        first.request("PUT", &state("a"), &[V1], b"1").await;
+        store.until_writes(1).await;
+        let mut leaver = proxy.arrive().await;
+        let mut bytes = request("PUT", &state("a"), &[V1], b"2");
+        bytes.extend(surplus.as_bytes());
+        leaver.write(&bytes).await;
+        barrier.pass().await;
+        drop(leaver);
+        barrier.pass().await;
+        store.open_gate();
+        assert_eq!(first.answer("PUT").await.status, 204);
+        assert_eq!(proxy.send("PUT", &state("a"), &[V1], "3").await.status, 204);
+        let written: Vec<_> = store.writes().into_iter().map(|write| write.body).collect();
+        assert_eq!(written, [b"1", b"3"]);
     }
 }

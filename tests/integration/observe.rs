@@ -167,3 +167,11 @@ async fn the_upstreams_tag_on_a_writes_answer_passes() {
         assert_eq!((answer.status, answer.etag()), (204, Some("\"theirs\"")));
     }
 }
+
+#[tokio::test]
+async fn a_write_without_a_body_gets_no_length() {
+    let store = Store::start();
+    let proxy = Proxy::observing(&store);
+    assert_eq!(proxy.send("DELETE", &state("a"), &[V1], "").await.status, 204);
+    assert_eq!(store.writes()[0].field("content-length"), None);
+}

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::support::assert_failure;
 use crate::support::proxy::Proxy;
+use crate::support::server::Server;
 use crate::support::store::{Misdeed, On, Seen, Store};
 use crate::support::upstreams;
-use crate::support::wire::{Ending, Framing};
+use crate::support::wire::{Ending, Framing, Wire};
 use crate::support::within;
 use crate::support::xapi::state;
 
@@ -498,4 +499,63 @@ async fn a_reader_that_leaves_frees_its_place_at_the_upstream() {
     store.until_reads(4).await;
     store.open_gate();
     assert_eq!(last.answer("GET").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_version_of_an_old_upstream_ends_at_the_hop() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    store.answer("/old", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let answer = proxy.get("/old").await;
+    // RFC 9112 §2.3: an intermediary sends its own version.
+    assert_eq!((answer.head.start.as_str(), answer.text().as_str()), ("HTTP/1.1 200 OK", "ok"));
+}
+
+#[tokio::test]
+async fn the_body_of_a_get_arrives_in_whatever_framing() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    for framed in
+        ["Content-Length: 5\r\n\r\nfirst", "Transfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n0\r\n\r\n"]
+    {
+        store.forget();
+        let mut client = proxy.connect().await;
+        client.write(format!("GET /search HTTP/1.1\r\nHost: a\r\n{framed}")).await;
+        client.answer("GET").await;
+        assert_eq!(store.seen()[0].body, b"first", "{framed}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_answered_before_its_upload_ended_is_not_used_again() {
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = Server::start(move |stream, _| {
+        let told = told.clone();
+        async move {
+            let mut wire = Wire::new(stream);
+            if wire.head().await.is_ok() {
+                wire.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await;
+                let _ = told.send(wire.rest().await);
+            }
+        }
+    });
+    let proxy = Proxy::spawn(&format!("http://{}", upstream.address), "", &[]);
+    let mut client = proxy.connect().await;
+    client.write("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nfirst").await;
+    assert_eq!(client.answer("PUT").await.text(), "no");
+    // The client still holds its upload open; whoever came next on this connection would wait for it.
+    let (ending, _) = within("the end of the connection", tells.recv()).await.unwrap();
+    assert_eq!(ending, Ending::Reset);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_keeps_nobody_from_theirs() {
+    let store = Store::start();
+    let config = "[listen]\nsend-timeout = \"300ms\"\n[upstream]\nconnections = 1";
+    let proxy = Proxy::configured(&store, config);
+    let mut idler = proxy.connect().await;
+    idler.request("GET", &format!("/source/{GIBIBYTE}"), &[], b"").await;
+    assert_eq!(idler.wire.head().await.unwrap().word(1), "200");
+    // The only exchange that may be under way is the idler's, until the proxy has waited long enough.
+    assert_eq!(proxy.get("/elsewhere").await.status, 404);
 }
