@@ -357,3 +357,32 @@ async fn an_event_stream_is_never_waited_for() {
         assert_eq!(first.bytes, b"5\r\nfirst\r\n");
     }
 }
+
+#[tokio::test]
+async fn an_upstream_that_ends_its_answers_by_closing_is_understood() {
+    let store = Store::start();
+    let misdeed = |text: &str| Some((On::All, Misdeed::SaysAndCloses(text.to_owned())));
+    let proxy = Proxy::before(&store);
+    for head in ["HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"] {
+        store.set(|knobs| knobs.misdeed = misdeed(&format!("{head}{{}}")));
+        let answer = proxy.get(&state("a")).await;
+        assert_eq!((answer.status, answer.etag()), (200, Some(sha1_tag("{}").as_str())));
+        assert_eq!(proxy.get("/elsewhere").await.text(), "{}");
+        let write = proxy.send("PUT", &state("a"), &[V1, ("If-Match", &sha1_tag("{}"))], "{}").await;
+        assert_eq!((write.status, write.text().as_str()), (200, "{}"));
+    }
+}
+
+#[tokio::test]
+async fn head_of_a_document_over_the_bound_brings_no_body() {
+    let store = Store::start();
+    store.hold(&state("a"), "x".repeat(3_000_000));
+    let proxy = Proxy::configured(&store, "[guard]\ndocument-max = \"1KiB\"");
+    let mut client = proxy.connect().await;
+    for _ in 0..2 {
+        let head = client.send("HEAD", &state("a"), &[V1], "").await;
+        assert_eq!((head.status, head.field("content-length"), head.etag()), (200, Some("3000000"), None));
+        let body = client.send("GET", &state("a"), &[V1], "").await.body;
+        assert_eq!(body.len(), 3_000_000);
+    }
+}

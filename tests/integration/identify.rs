@@ -8,9 +8,9 @@ use crate::support::xapi::{
 use crate::support::{assert_refused, assert_untouched, sha1_tag};
 
 /// A write under way to the first target, and one to the second that was sent after it.
-async fn two_writes(first: &str, second: &str, waits: bool) {
+async fn two_writes(config: &str, first: &str, second: &str, waits: bool) {
     let store = Store::start();
-    let proxy = Proxy::before(&store);
+    let proxy = Proxy::configured(&store, config);
     let mut barrier = Barrier::open(&proxy).await;
     let (mut one, mut two) = (proxy.arrive().await, proxy.arrive().await);
     store.close_gate(On::Writes);
@@ -31,11 +31,11 @@ async fn two_writes(first: &str, second: &str, waits: bool) {
 }
 
 async fn assert_waits(first: &str, second: &str) {
-    two_writes(first, second, true).await;
+    two_writes("", first, second, true).await;
 }
 
 async fn assert_runs_beside(first: &str, second: &str) {
-    two_writes(first, second, false).await;
+    two_writes("", first, second, false).await;
 }
 
 fn state_by(agent: &str) -> String {
@@ -230,4 +230,17 @@ async fn a_read_that_could_name_two_documents_is_refused_and_one_that_names_a_li
     assert!(store.seen().is_empty(), "nobody was asked");
     let list = proxy.get(&state_ids()).await;
     assert_eq!((list.status, list.etag().is_some()), (200, true), "a list of ids names no document");
+}
+
+#[tokio::test]
+async fn a_segment_names_the_same_document_however_it_is_encoded() {
+    let notes = "[resource.notes]\npath = \"/api/notes/{id}\"\nidentity = [\"path\"]";
+    two_writes(notes, "/api/notes/a%20b", "/api/notes/%61%20%62", true).await;
+    two_writes(notes, "/api/notes/a", "/api/notes/A", true).await;
+    two_writes(notes, "/api/notes/a", "/api/notes/a?view=full", true).await;
+    two_writes(notes, "/api/notes/a", "/api/notes/b", false).await;
+    let named = "[resource.notes]\npath = \"/api/notes\"\nidentity = [\"id\", \"branch?\"]";
+    two_writes(named, "/api/notes?id=a", "/api/notes?x=1&id=%61", true).await;
+    two_writes(named, "/api/notes?id=a", "/api/notes?id=b", false).await;
+    two_writes(named, "/api/notes?id=a", "/api/notes?id=a&branch=b", false).await;
 }

@@ -347,3 +347,19 @@ async fn a_write_that_gets_no_connection_is_told_to_come_back() {
     assert_untouched(&store);
     assert_eq!(proxy.send("PUT", &state("a"), &[V1], "1").await.status, 204);
 }
+
+#[tokio::test]
+async fn an_upstream_that_is_said_to_be_exclusive_is_guarded_like_any_other() {
+    let store = Store::start();
+    let target = agent_profile("a");
+    let proxy = Proxy::configured(&store, "[upstream]\nexclusive = true");
+    let mut tag = None;
+    for n in 0..3 {
+        let condition = tag.as_deref().map_or(CREATE, |tag| ("If-Match", tag));
+        let saved = proxy.send("PUT", &target, &[V1, condition], n.to_string()).await;
+        assert_eq!((saved.status, saved.etag()), (204, Some(sha1_tag(n.to_string()).as_str())));
+        assert_refused(&proxy.send("PUT", &target, &[V1, condition], "again").await, 412);
+        tag = saved.etag().map(str::to_owned);
+    }
+    assert_eq!(store.writes().len(), 3);
+}

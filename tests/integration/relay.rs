@@ -1,5 +1,7 @@
 //! What no rule selects: relayed byte for byte, hop-by-hop fields aside, streamed in both directions.
 
+use std::time::Duration;
+
 use crate::support::assert_failure;
 use crate::support::proxy::Proxy;
 use crate::support::server::Server;
@@ -387,6 +389,116 @@ async fn every_exchange_has_its_line_in_the_log() {
     assert!(["resource", "verdict"].iter().all(|name| line.get(name).is_none_or(serde_json::Value::is_null)));
     let paths: Vec<_> = proxy.log().iter().map(|line| line["path"].as_str().unwrap().to_owned()).collect();
     assert_eq!(paths, (0..30).map(|n| format!("/statements/{n}")).collect::<Vec<_>>());
+}
+
+/// Longer than the upstream may be silent.
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(700)).await;
+}
+
+#[tokio::test]
+async fn a_pause_in_an_upload_is_not_the_upstreams_silence() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[upstream]\nresponse-timeout = \"200ms\"");
+    let mut client = proxy.connect().await;
+    client.write("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nfirst").await;
+    pause().await;
+    client.write("second").await;
+    assert_eq!(client.answer("PUT").await.status, 204);
+    assert_eq!(store.document("/a").unwrap(), b"firstsecond");
+}
+
+#[tokio::test]
+async fn a_pause_in_reading_is_not_the_upstreams_silence() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[upstream]\nresponse-timeout = \"200ms\"");
+    let mut client = proxy.connect().await;
+    client.request("GET", "/source/20000000", &[], b"").await;
+    let head = client.wire.head().await.unwrap();
+    pause().await;
+    let body = within("the rest", client.wire.body(head.framing().unwrap())).await;
+    assert_eq!((body.ending, body.bytes.len()), (Ending::Complete, 20_000_000));
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_no_chunks() {
+    let store = Store::with(|knobs| knobs.chunks = true);
+    store.hold("/a", "0123456789");
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    client.write("GET /a HTTP/1.0\r\n\r\n").await;
+    let answer = client.answer("GET").await;
+    assert_eq!((answer.text().as_str(), answer.field("transfer-encoding")), ("0123456789", None));
+    assert_eq!(store.seen()[0].field("host"), Some(store.address().to_string().as_str()));
+}
+
+#[tokio::test]
+async fn an_upload_with_a_malformed_chunk_is_reset_and_not_closed() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    client.write("PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n").await;
+    store.until("the first piece", |seen| seen.first().is_some_and(|seen| seen.bytes == 5)).await;
+    client.write("nonsense\r\nGET /behind HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    store.until("the end of the upload", |seen| seen[0].upload.is_some()).await;
+    assert_eq!(store.seen()[0].upload, Some(Ending::Reset));
+    client.end().await;
+    assert_eq!((store.document("/a"), store.seen().len()), (None, 1));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_nonsense_is_a_bad_gateway() {
+    let many = "X-Long: x\r\n".repeat(200_000);
+    for nonsense in [
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nBad Name: 1\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/3.1 200 OK\r\n\r\n",
+        &format!("HTTP/1.1 200 OK\r\n{many}\r\n"),
+    ] {
+        let store =
+            Store::with(|knobs| knobs.misdeed = Some((On::All, Misdeed::SaysAndCloses(nonsense.to_owned()))));
+        let proxy = Proxy::before(&store);
+        for target in ["/a", &state("a")] {
+            for method in ["GET", "PUT"] {
+                assert_failure(&proxy.send(method, target, &[], "1").await, 502);
+            }
+        }
+        assert_eq!(store.writes().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn ninety_fields_of_a_name_pass() {
+    let store = Store::start();
+    store.answer(
+        "/a",
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{}\r\n", "X-Theirs: x\r\n".repeat(90)),
+    );
+    let proxy = Proxy::before(&store);
+    let answer = proxy.send("GET", "/a", &[("X-Mine", "x"); 90], "").await;
+    assert_eq!((answer.status, answer.head.all("x-theirs").len()), (200, 90));
+    assert_eq!(store.seen()[0].fields.iter().filter(|(name, _)| name == "X-Mine").count(), 90);
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_frees_its_place_at_the_upstream() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[upstream]\nconnections = 1");
+    store.close_gate(On::Reads);
+    for (n, target) in ["/a", &state("a"), "/drip"].into_iter().enumerate() {
+        let mut leaver = proxy.connect().await;
+        leaver.request("GET", target, &[], b"").await;
+        store.until_reads(n + 1).await;
+        leaver.wire.reset();
+    }
+    let mut last = proxy.connect().await;
+    last.request("GET", "/b", &[], b"").await;
+    store.until_reads(4).await;
+    store.open_gate();
+    assert_eq!(last.answer("GET").await.status, 404);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Stage *settle*: what is known after a write, and what happens where nothing is.
 
+use std::time::Duration;
+
 use crate::support::proxy::Proxy;
 use crate::support::store::{Misdeed, On, Store};
 use crate::support::upstreams::{self, bare};
@@ -211,4 +213,62 @@ async fn an_upstream_that_trickles_its_answer_does_not_keep_the_scope() {
     assert_failure(&proxy.send("PUT", &state("a"), &[V1], "1").await, 504);
     assert_eq!(store.writes().len(), 1);
     assert_unsettled(&proxy, &store).await;
+}
+
+#[tokio::test]
+async fn no_scope_is_forgotten_whatever_becomes_of_its_write() {
+    let store = Store::start();
+    let config = "[guard]\nscopes-max = 3\n[upstream]\nsettle-time = \"20ms\"";
+    let proxy = Proxy::configured(&store, config);
+    let reset = Misdeed::SaysAndResets(String::new());
+    for n in 0..60 {
+        let target = agent_profile(&n.to_string());
+        let fields = [V1, ("If-None-Match", "*")];
+        // In turn: a write, a refusal, a failed probe, a lost answer, and a client that leaves.
+        let misdeed = match n % 5 {
+            2 => Some((On::Reads, reset.clone())),
+            3 => Some((On::Writes, reset.clone())),
+            _ => None,
+        };
+        store.set(|knobs| knobs.misdeed = misdeed);
+        match n % 5 {
+            1 => assert_refused(&proxy.send("PUT", &target, &[V1, ("If-Match", "*")], "1").await, 412),
+            4 => {
+                let mut leaver = proxy.connect().await;
+                leaver.request("PUT", &target, &fields, b"1").await;
+                leaver.wire.reset();
+            }
+            remainder => {
+                let answer = proxy.send("PUT", &target, &fields, "1").await;
+                assert_eq!(answer.status, if remainder == 0 { 204 } else { 502 }, "{n}: {answer:#?}");
+            }
+        }
+        if n % 5 == 4 {
+            // What was lost settles in its time.
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn scopes_that_are_held_or_unsettled_are_bounded() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[guard]\nscopes-max = 2");
+    store.close_gate(On::Writes);
+    let mut writers = Vec::new();
+    for n in 0..2 {
+        let mut writer = proxy.connect().await;
+        writer.request("PUT", &state_of(&n.to_string(), "a"), &[V1], b"1").await;
+        store.until_writes(n + 1).await;
+        writers.push(writer);
+    }
+    let answer = proxy.send("PUT", &state_of("third", "a"), &[V1], "1").await;
+    assert_failure(&answer, 503);
+    assert!(answer.field("retry-after").is_some());
+    store.open_gate();
+    for writer in &mut writers {
+        assert_eq!(writer.answer("PUT").await.status, 204);
+    }
+    assert_eq!(store.writes().len(), 2);
+    assert_eq!(proxy.send("PUT", &state_of("third", "a"), &[V1], "1").await.status, 204);
 }
