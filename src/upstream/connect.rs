@@ -36,7 +36,7 @@ pub(super) struct Sending {
 impl Connection {
     /// Whether the last exchange is over in both directions. An answer may come before its request has been sent whole.
     pub(super) fn is_idle(&self) -> bool {
-        self.sender.is_ready() && !self.sending.has_more.load(Ordering::Relaxed)
+        self.sender.is_ready() && !self.sending.has_more()
     }
 }
 
@@ -44,6 +44,11 @@ impl Sending {
     /// How many bytes the kernel has taken so far.
     pub(super) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Whether some of what is to be sent has not been taken yet.
+    pub(super) fn has_more(&self) -> bool {
+        self.has_more.load(Ordering::Relaxed)
     }
 
     fn took(&self, written: &Poll<io::Result<usize>>) {

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,7 +26,12 @@ pub enum Outgoing {
     /// A whole one.
     Contents(Contents),
     /// One that is passed on as it comes.
-    Streamed(Paced),
+    Streamed {
+        /// Where it comes from.
+        body: Paced,
+        /// Set once it has ended.
+        ended: Arc<AtomicBool>,
+    },
 }
 
 /// A request that got no answer.
@@ -40,8 +46,8 @@ pub struct Unanswered {
 impl Lease {
     /// Sends a request and waits for the head of its answer.
     ///
-    /// The answer's time begins anew as long as the upstream takes more of the request. Cancelling resets the
-    /// connection.
+    /// The answer's time begins anew as long as the upstream takes more of the request, and as long as more of it is
+    /// still to come: then it is not the upstream that is silent. Cancelling resets the connection.
     pub async fn send(
         &mut self,
         request: Request<Outgoing>,
@@ -51,6 +57,7 @@ impl Lease {
             return Err(Unanswered { failure: Failure::ConnectionTerminated, unsent: Some(request) });
         };
         let sending = Arc::clone(&connection.sending);
+        let ended = request.body().ended();
         let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
         loop {
             let taken = sending.taken();
@@ -61,6 +68,7 @@ impl Lease {
                 }
                 Ok(answer) => return answer.map(in_our_version).map_err(unanswered),
                 Err(_) if sending.taken() != taken => {}
+                Err(_) if !sending.has_more() && !ended.load(Ordering::Relaxed) => {}
                 Err(_) => return Err(Unanswered { failure: Failure::ResponseTimeout, unsent: None }),
             }
         }
@@ -127,6 +135,16 @@ fn request_head(request: &Request<Outgoing>) -> Request<Outgoing> {
     copy
 }
 
+impl Outgoing {
+    /// Whether all of it has been handed on; a whole body is from the start.
+    fn ended(&self) -> Arc<AtomicBool> {
+        match self {
+            Self::Contents(_) => Arc::new(AtomicBool::new(true)),
+            Self::Streamed { ended, .. } => Arc::clone(ended),
+        }
+    }
+}
+
 impl From<Contents> for Outgoing {
     fn from(contents: Contents) -> Self {
         Self::Contents(contents)
@@ -135,7 +153,8 @@ impl From<Contents> for Outgoing {
 
 impl From<Paced> for Outgoing {
     fn from(body: Paced) -> Self {
-        Self::Streamed(body)
+        let ended = Arc::new(AtomicBool::new(body.is_end_stream()));
+        Self::Streamed { body, ended }
     }
 }
 
@@ -151,21 +170,26 @@ impl Body for Outgoing {
             Self::Contents(contents) => Pin::new(contents)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {}))),
-            Self::Streamed(body) => Pin::new(body).poll_frame(cx),
+            Self::Streamed { body, ended } => {
+                let polled = Pin::new(&mut *body).poll_frame(cx);
+                let is_last = matches!(&polled, Poll::Ready(None | Some(Err(_)))) || body.is_end_stream();
+                ended.store(is_last, Ordering::Relaxed);
+                polled
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Contents(contents) => contents.is_end_stream(),
-            Self::Streamed(body) => body.is_end_stream(),
+            Self::Streamed { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Contents(contents) => contents.size_hint(),
-            Self::Streamed(body) => body.size_hint(),
+            Self::Streamed { body, .. } => body.size_hint(),
         }
     }
 }
