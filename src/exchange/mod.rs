@@ -1,7 +1,9 @@
 //! One request, from its head to its answer: read, write, relay, and the answers made here.
 
+mod accept;
 pub mod answer;
 pub mod failure;
+mod forward;
 mod observe;
 pub mod outcome;
 mod read;

@@ -13,18 +13,19 @@ use super::Exchange;
 use super::answer::{self, Answer};
 use super::failure::Failure;
 use super::outcome::Outcome;
+use super::write::named;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
 use crate::guard::evaluate::evaluate;
 use crate::guard::plan::{Plan, plan};
 use crate::guard::settle::{Settlement, settle};
 use crate::guard::verdict::{Clearance, Verdict};
-use crate::memory::holds::Hold;
+use crate::memory::holds::{Hold, InFlight};
 use crate::rule::Rule;
-use crate::rule::identity::{identify, overridden_in_form};
 use crate::semantics::preconditions::Preconditions;
 use crate::upstream::forward::{Forwarded, Write};
 use crate::upstream::onward;
+use crate::upstream::pool::Lease;
 use crate::upstream::probe::Probed;
 use crate::upstream::send::Outgoing;
 
@@ -72,9 +73,7 @@ impl Exchange {
         contents: &Contents,
         outcome: &mut Outcome,
     ) -> Option<(Hold, Clearance)> {
-        let identity =
-            identify(rule, head).ok().filter(|_| !overridden_in_form(head, || contents.to_bytes()));
-        let Some(identity) = identity else {
+        let Ok(identity) = named(rule, head, contents) else {
             outcome.verdict = Some("unidentified");
             return None;
         };
@@ -92,18 +91,13 @@ impl Exchange {
         let stated = Preconditions::from_fields(&head.headers, rule.matching);
         let verdict = match plan(&policy, &stated) {
             Plan::Decided(verdict) => Some(verdict),
-            Plan::Learn => {
-                let asks = Instant::now();
-                let probed = self.pool.probe(head, &super::reading(rule)).await;
-                outcome.probe = Some(asks.elapsed());
-                match probed {
-                    Ok(Probed::Found(found, lease)) => {
-                        lease.into_iter().for_each(crate::upstream::pool::Lease::give_back);
-                        Some(evaluate(&policy, &stated, &found))
-                    }
-                    Ok(Probed::HandBack(_)) | Err(_) => None,
+            Plan::Learn => match self.learn(rule, head, &identity, outcome).await {
+                Ok(Probed::Found(found, lease)) => {
+                    lease.into_iter().for_each(Lease::give_back);
+                    Some(evaluate(&policy, &stated, &found))
                 }
-            }
+                Ok(Probed::HandBack(_)) | Err(_) => None,
+            },
         };
         outcome.verdict = Some(verdict.as_ref().map_or("unknown", Verdict::as_str));
         Some((hold, Clearance::observed()))
@@ -129,7 +123,7 @@ impl Exchange {
 }
 
 /// Gives the hold back if the outcome is known; dropping it otherwise leaves the scope unsettled.
-fn release(in_flight: crate::memory::holds::InFlight, status: StatusCode, unknown_outcome: &[StatusCode]) {
+fn release(in_flight: InFlight, status: StatusCode, unknown_outcome: &[StatusCode]) {
     match settle(status, unknown_outcome) {
         Settlement::Known => drop(in_flight.settle()),
         Settlement::Unknown => drop(in_flight),

@@ -1,0 +1,109 @@
+//! *Accept*: what a request must be to be served at all, and a write's whole body.
+
+use http::header::{EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{Method, Version};
+
+use super::Exchange;
+use super::failure::Failure;
+use crate::body::contents::Contents;
+use crate::body::paced::{Collected, Interrupted, Paced};
+use crate::semantics::fields::dangerous_connection_option;
+
+impl Exchange {
+    /// Reads a request's body up to the bound.
+    pub(super) async fn whole_body(
+        &self,
+        fields: &HeaderMap,
+        body: Paced,
+        max: u64,
+    ) -> Result<Contents, Failure> {
+        if let Some(option) = dangerous_connection_option(fields) {
+            self.discard(fields, body).await;
+            let what = format!("Connection must not name {option} here. Nothing was written.");
+            return Err(Failure::Ambiguous(what));
+        }
+        match body.collect(max).await {
+            Ok(Collected::Whole(contents)) => Ok(contents),
+            Ok(Collected::TooLarge(body)) => {
+                self.discard(fields, body).await;
+                Err(Failure::BodyTooLarge(max))
+            }
+            Err(Interrupted::Stalled) => Err(Failure::BodyStalled),
+            Err(Interrupted::Broken(_)) => Err(Failure::BodyBroken),
+        }
+    }
+
+    /// Reads what nobody wants and throws it away for a while: a client that is still uploading cannot read a
+    /// refusal before it has finished. One that waits for a 100 has not begun.
+    pub(super) async fn discard(&self, fields: &HeaderMap, body: Paced) {
+        if !fields.contains_key(EXPECT) {
+            body.discard(self.settings.linger).await;
+        }
+    }
+}
+
+/// Refuses heads that the next server may read differently, and protocols that are not spoken here.
+pub(super) fn well_formed(head: &Parts) -> Result<(), Failure> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return Err(Failure::Malformed("The request has more than one Host.")),
+        (None, None) if head.version >= Version::HTTP_11 => {
+            return Err(Failure::Malformed("The request has no Host."));
+        }
+        (Some(host), None) if !is_host(host) => {
+            return Err(Failure::Malformed("The request's Host is malformed."));
+        }
+        _ => {}
+    }
+    if head.method == Method::CONNECT {
+        return Err(Failure::Unsupported("Tunnels are not opened here."));
+    }
+    if head.uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
+        || (head.uri.authority().is_some() && head.uri.scheme().is_none())
+    {
+        return Err(Failure::Malformed("The request's target is malformed."));
+    }
+    if !is_only_chunked(&head.headers) {
+        return Err(Failure::Unsupported("No transfer coding but chunked is undone here."));
+    }
+    match head.headers.get(UPGRADE) {
+        // A server declines h2c by answering in HTTP/1.1 (RFC 9110 §7.8); some clients offer it with every request.
+        None => Ok(()),
+        Some(protocol) if protocol.as_bytes().eq_ignore_ascii_case(b"h2c") => Ok(()),
+        Some(_) => Err(Failure::Unsupported("Upgrades to another protocol are not supported here.")),
+    }
+}
+
+/// The method that some servers would take this one for, although methods are case-sensitive (RFC 9110 §9.1).
+pub(super) fn differently_cased(method: &Method) -> Option<Method> {
+    const KNOWN: [Method; 8] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+    ];
+    KNOWN.into_iter().find(|known| known != method && known.as_str().eq_ignore_ascii_case(method.as_str()))
+}
+
+/// `uri-host [ ":" port ]`, or nothing where the target has no authority (RFC 9110 §7.2).
+fn is_host(host: &HeaderValue) -> bool {
+    let is_authority =
+        |text| Authority::try_from(text).is_ok_and(|authority| !authority.as_str().contains('@'));
+    host.is_empty() || is_authority(host.as_bytes())
+}
+
+/// Transfer-Encoding ends at this hop, so that another coding than chunked would lose its name (RFC 9112 §6.1).
+fn is_only_chunked(fields: &HeaderMap) -> bool {
+    let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}

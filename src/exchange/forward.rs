@@ -1,0 +1,99 @@
+//! Forwarding a guarded write: in a task of its own, and once more if the upstream refuses its own entity-tag.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::Exchange;
+use super::answer::Answer;
+use super::failure::Failure;
+use crate::rule::Rule;
+use crate::semantics::representation::Representation;
+use crate::upstream::forward::{Forwarded, Write};
+use crate::upstream::pool::Lease;
+use crate::upstream::probe::Probed;
+
+impl Exchange {
+    /// Runs the rest of a write in a task that nothing cancels; drain waits for it.
+    ///
+    /// It is handed the word that its client has left, which counts only as long as nothing was sent.
+    pub(super) async fn detached<F>(
+        &self,
+        rest: impl FnOnce(CancellationToken) -> F,
+    ) -> Result<Answer, Failure>
+    where
+        F: Future<Output = Result<Answer, Failure>> + Send + 'static,
+    {
+        let (tell, told) = oneshot::channel();
+        let client_left = CancellationToken::new();
+        let rest = rest(client_left.clone());
+        let _leaving = client_left.drop_guard();
+        self.writes.spawn(async move {
+            // Nobody may be there to be told; the write is done all the same.
+            let _ = tell.send(rest.await);
+        });
+        told.await.unwrap_or(Err(Failure::Internal))
+    }
+
+    /// Forwards a write, and once more without its precondition if the upstream refuses its own entity-tag although,
+    /// under the hold, nothing has changed.
+    ///
+    /// An upstream that refuses `If-None-Match: *` is believed: it may know of a document that this writer cannot see.
+    pub(super) async fn forward(
+        &self,
+        rule: &Rule,
+        mut write: Write,
+        found: Option<Representation>,
+        lease: Lease,
+        client_left: &CancellationToken,
+    ) -> Forwarded {
+        if self.untranslated.contains(&rule.name) {
+            write.clearance = write.clearance.untranslated();
+        }
+        let max = rule.document_max;
+        let (head, contents, clearance) =
+            (write.head.clone(), write.contents.clone(), write.clearance.clone());
+        let forwarded = self.pool.forward(write, lease, max, || !client_left.is_cancelled()).await;
+        let (in_flight, response) = match forwarded {
+            Forwarded::Answered(in_flight, response)
+                if response.status() == StatusCode::PRECONDITION_FAILED && clearance.names_upstream_tag() =>
+            {
+                (in_flight, response)
+            }
+            forwarded => return forwarded,
+        };
+        // It has answered, so that what it holds can be learned anew under what is again just a hold.
+        let hold = in_flight.settle();
+        match self.pool.probe(&head, &super::reading(rule)).await {
+            Ok(Probed::Found(now, lease)) if Some(&now) == found.as_ref() => {
+                let write = Write { hold, clearance: clearance.untranslated(), head, contents };
+                let lease = match self.pool.lend_for_write(lease).await {
+                    Ok(lease) => lease,
+                    Err(failure) => return Forwarded::Unsent(write.hold, failure),
+                };
+                // One answer was received, so this is no longer a write that its client can take back.
+                let forwarded = self.pool.forward(write, lease, max, || true).await;
+                self.stop_translating_if_it_was_that(rule, &forwarded);
+                forwarded
+            }
+            _ => Forwarded::Answered(hold.begin(), response),
+        }
+    }
+
+    /// Notes that the upstream does not know its own entity-tags, once a write has succeeded without.
+    ///
+    /// One that fails without as well was refused for another reason, such as a date in If-Unmodified-Since, and one
+    /// client must not end the upstream's own check for all others.
+    fn stop_translating_if_it_was_that(&self, rule: &Rule, forwarded: &Forwarded) {
+        let succeeded =
+            matches!(forwarded, Forwarded::Answered(_, response) if response.status().is_success());
+        if succeeded && self.untranslated.insert(Arc::clone(&rule.name)) {
+            tracing::warn!(
+                resource = &*rule.name,
+                "the upstream refuses its own entity-tag: preconditions are not passed on any more"
+            );
+        }
+    }
+}
