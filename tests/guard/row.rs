@@ -13,6 +13,8 @@ use staleguard::semantics::representation::{Current, Representation};
 /// One case: a policy, what was stated, what the resource holds, and the verdict.
 pub(crate) struct Row {
     pub(crate) circumstance: String,
+    /// The word of the configuration for a writer that stated nothing.
+    pub(crate) unconditional: String,
     policy: Policy,
     stated: Preconditions,
     found: Representation,
@@ -46,11 +48,22 @@ impl Row {
         state(&mut fields, IF_NONE_MATCH, if_none_match);
         Self {
             circumstance: circumstance.to_owned(),
+            unconditional: unconditional.to_owned(),
             policy: Policy { unconditional: parse_unconditional(unconditional), matching },
             stated: Preconditions::from_fields(&fields, matching),
             found: parse_representation(found),
             verdict: verdict.to_owned(),
         }
+    }
+
+    /// Whether the client stated a condition.
+    pub(crate) fn is_stated(&self) -> bool {
+        !self.stated.is_empty()
+    }
+
+    /// Whether there is a current representation.
+    pub(crate) fn is_current(&self) -> bool {
+        matches!(self.found, Representation::Current(_))
     }
 
     /// The verdict as the proxy reaches it: by plan alone where that is enough.
@@ -73,7 +86,7 @@ impl Row {
 }
 
 /// A verdict in the table's words.
-pub(crate) fn words(verdict: &Verdict) -> String {
+fn words(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Refuse(refusal) => format!("{} {}", refusal.status.as_u16(), refusal.reason.as_str()),
         Verdict::Forward(clearance) => match clearance.onward() {
@@ -86,7 +99,7 @@ pub(crate) fn words(verdict: &Verdict) -> String {
 }
 
 /// A policy by its word in the configuration, or as `existing/missing`.
-pub(crate) fn parse_unconditional(text: &str) -> Unconditional {
+fn parse_unconditional(text: &str) -> Unconditional {
     let treatment = |text: &str| match text {
         "forward" => Treatment::Forward,
         status => Treatment::Refuse(StatusCode::from_bytes(status.as_bytes()).expect("a status")),
