@@ -20,6 +20,7 @@ use crate::guard::verdict::{Reason, Refusal};
 use crate::rule::Rule;
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::fields::{PROXY_STATUS, XAPI_VERSION, strip_hop_by_hop};
+use crate::semantics::last_modified;
 use crate::upstream::forward::Answered;
 use crate::upstream::streamed::Streamed;
 use crate::xapi::version::answer_version;
@@ -179,6 +180,7 @@ pub(super) fn stamped(head: http::response::Parts, contents: Contents, tag: &Ent
     // The contents are identity-coded and whole, so hyper says how long they are.
     without_framing(fields);
     fields.insert(ETAG, tag.to_field());
+    last_modified::convert(fields);
     revalidated(fields);
     answer
 }

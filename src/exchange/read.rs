@@ -13,6 +13,7 @@ use crate::guard::evaluate::{ReadVerdict, evaluate_read};
 use crate::guard::verdict::{Reason, Refusal};
 use crate::rule::Rule;
 use crate::semantics::entity_tag::EntityTag;
+use crate::semantics::last_modified;
 use crate::semantics::preconditions::Preconditions;
 use crate::semantics::representation::{Current, Representation};
 use crate::upstream::failure;
@@ -69,6 +70,7 @@ fn joined(head: http::response::Parts, body: Paced, lease: Lease) -> Response<St
 fn too_large(head: http::response::Parts, body: Paced, lease: Lease, wants_body: bool) -> Answer {
     let own = EntityTag::strong_from_fields(&head.headers);
     let mut answer = answer::without_tag(joined(head, body, lease));
+    last_modified::convert(answer.headers_mut());
     if let Some(tag) = own {
         answer.headers_mut().insert(ETAG, tag.to_field());
     }

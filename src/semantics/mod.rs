@@ -4,5 +4,6 @@
 
 pub mod entity_tag;
 pub mod fields;
+pub mod last_modified;
 pub mod preconditions;
 pub mod representation;
