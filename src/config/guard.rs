@@ -13,6 +13,7 @@ use super::value::{Value, choice, count};
 use crate::guard::policy::Mode;
 use crate::guard::settle::ReadBack;
 use crate::memory::holds;
+use crate::semantics::cors::Cors;
 use crate::semantics::preconditions::Matching;
 
 /// What `[guard]` says.
@@ -23,13 +24,14 @@ pub(super) struct Guard {
     pub(super) shared: Shared,
 }
 
-/// The four keys that `[guard]` and every resource have; a resource's own win.
+/// The five keys that `[guard]` and every resource have; a resource's own win.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Shared {
     pub(super) mode: Option<Mode>,
     pub(super) document_max: Option<u64>,
     pub(super) read_back: Option<ReadBack>,
     pub(super) matching: Option<Matching>,
+    pub(super) cors: Option<Cors>,
 }
 
 pub(super) fn guard(section: &mut Section<'_, '_>, settle_time: Option<Duration>) -> Guard {
@@ -62,6 +64,7 @@ impl Shared {
             document_max: section.read("document-max", document_max),
             read_back: section.read("read-back", read_back),
             matching: section.read("etag-matching", matching),
+            cors: section.read("cors", cors),
         }
     }
 
@@ -72,6 +75,7 @@ impl Shared {
             document_max: self.document_max.or(other.document_max),
             read_back: self.read_back.or(other.read_back),
             matching: self.matching.or(other.matching),
+            cors: self.cors.or(other.cors),
         }
     }
 }
@@ -91,4 +95,8 @@ fn read_back(value: &Value<'_>) -> Result<ReadBack, Problems> {
 
 fn matching(value: &Value<'_>) -> Result<Matching, Problems> {
     choice(value, &[("lenient", Matching::Lenient), ("strict", Matching::Strict)])
+}
+
+fn cors(value: &Value<'_>) -> Result<Cors, Problems> {
+    choice(value, &[("repair", Cors::Repair), ("relay", Cors::Relay)])
 }

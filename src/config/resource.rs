@@ -30,7 +30,7 @@ absent = [404, 410]
 pub(super) struct Surroundings<'a> {
     /// The layer below all others.
     pub(super) defaults: Option<Table<'a>>,
-    /// The four keys as the guard has them.
+    /// The five keys as the guard has them.
     pub(super) shared: Shared,
     /// True when the command line wants nothing refused, whatever a resource says.
     pub(super) observe: bool,
@@ -96,6 +96,7 @@ fn resource<'a>(
         etag: etag?,
         matching: shared.matching?,
         read_back: shared.read_back?,
+        cors: shared.cors?,
         absent: absent?,
         document_max: shared.document_max?,
         xapi: xapi?,

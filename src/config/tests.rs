@@ -13,6 +13,7 @@ use crate::guard::policy::{Mode, Treatment, Unconditional};
 use crate::guard::settle::ReadBack;
 use crate::rule::Rule;
 use crate::rule::identity::Part;
+use crate::semantics::cors::Cors;
 use crate::semantics::preconditions::Matching;
 
 const URL: &str = "http://127.0.0.1:8000";
@@ -115,8 +116,8 @@ fn the_defaults_are_what_is_promised() {
     assert_eq!(names, ["state", "agent-profile", "activity-profile"]);
     for rule in &config.rules.0 {
         assert_eq!(
-            (rule.mode, rule.matching, rule.read_back),
-            (Mode::Enforce, Matching::Lenient, ReadBack::Auto)
+            (rule.mode, rule.matching, rule.read_back, rule.cors),
+            (Mode::Enforce, Matching::Lenient, ReadBack::Auto, Cors::Repair)
         );
         assert_eq!((rule.etag, rule.xapi, rule.document_max), (Algorithm::Sha1, true, 10 * 1024 * 1024));
         assert_eq!(rule.absent.statuses, [StatusCode::NOT_FOUND, StatusCode::GONE]);
@@ -206,7 +207,7 @@ fn every_key_of_every_embedded_file_has_a_reason() {
 #[test]
 fn what_is_read() {
     type Row = (&'static str, &'static str, fn(&Config) -> String, &'static str);
-    let rows: [Row; 22] = [
+    let rows: [Row; 23] = [
         ("an IPv6 address", "[listen]\naddress = \"[::1]:0\"", |c| c.server.address.to_string(), "[::1]:0"),
         ("one connection", "[listen]\nconnections = 1", |c| c.server.connections.to_string(), "1"),
         (
@@ -277,6 +278,12 @@ fn what_is_read() {
                 format!("{} {:?} {:?} {:?}", rule.document_max, rule.read_back, rule.matching, rule.etag)
             },
             "1048576 Never Strict Sha1",
+        ),
+        (
+            "CORS as it came, but for one resource",
+            "[guard]\ncors = \"relay\"\n[resource.state]\ncors = \"repair\"",
+            |c| format!("{:?} {:?}", rule(c, "state").cors, rule(c, "agent-profile").cors),
+            "Repair Relay",
         ),
         (
             "what a missing document looks like",

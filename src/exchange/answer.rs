@@ -9,6 +9,7 @@ use http::header::{
     ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
     HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TRAILER, TRANSFER_ENCODING,
 };
+use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
@@ -16,10 +17,13 @@ use serde_json::json;
 use super::failure::Failure;
 use crate::body::contents::Contents;
 use crate::body::paced::Interrupted;
+use crate::guard::policy::Mode;
 use crate::guard::verdict::{Reason, Refusal};
 use crate::rule::Rule;
+use crate::semantics::cors::{self, Cors, Repair};
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::fields::{PROXY_STATUS, XAPI_VERSION, strip_hop_by_hop};
+use crate::semantics::last_modified;
 use crate::upstream::forward::Answered;
 use crate::upstream::streamed::Streamed;
 use crate::xapi::version::answer_version;
@@ -43,10 +47,15 @@ pub(super) struct Asked {
     problem_json: bool,
     /// The value for X-Experience-API-Version, where the exchange concerns xAPI.
     xapi_version: Option<&'static str>,
+    /// What of CORS is repaired, where a page of another origin asks for a guarded resource.
+    cors: Option<Repair>,
+    /// What the upstream has said of CORS to this very request.
+    said: HeaderMap,
 }
 
 impl Asked {
-    pub(super) fn of(fields: &HeaderMap, rule: Option<&Rule>) -> Self {
+    pub(super) fn of(head: &Parts, rule: Option<&Rule>) -> Self {
+        let fields = &head.headers;
         let wants = |value: &HeaderValue| {
             value.to_str().is_ok_and(|accepts| {
                 accepts.split(',').any(|range| {
@@ -58,6 +67,29 @@ impl Asked {
         Self {
             problem_json: fields.get_all(ACCEPT).iter().any(wants),
             xapi_version: rule.is_some_and(|rule| rule.xapi).then(|| answer_version(fields)),
+            cors: rule
+                .filter(|rule| rule.cors == Cors::Repair && rule.mode == Mode::Enforce)
+                .and_then(|rule| Repair::of(&head.method, fields, rule.xapi)),
+            said: HeaderMap::new(),
+        }
+    }
+
+    /// Notes what the upstream says of CORS, for an answer that may yet be made here: without it no page could read
+    /// a 412.
+    ///
+    /// It counts only for the request that it was said to, or for the write whose probe this was: other origins, and
+    /// other credentials, may be told something else. So a page cannot read what is answered before the upstream
+    /// was asked, such as a 428, a malformed precondition, or a 503 of a scope that is not free.
+    pub(super) fn heard(&mut self, fields: &HeaderMap) {
+        if self.cors.is_some() {
+            self.said = cors::said(fields);
+        }
+    }
+
+    /// Repairs what an answer says of CORS, whoever made it.
+    pub(super) fn repair(&self, answer: &mut Answer) {
+        if let Some(repair) = self.cors {
+            repair.apply(answer.headers_mut());
         }
     }
 }
@@ -136,6 +168,7 @@ fn made(status: StatusCode, proxy_error: &str, sentence: &str, asked: &Asked) ->
     if let Some(version) = asked.xapi_version {
         fields.insert(XAPI_VERSION, HeaderValue::from_static(version));
     }
+    fields.extend(asked.said.clone());
     answer
 }
 
@@ -179,6 +212,7 @@ pub(super) fn stamped(head: http::response::Parts, contents: Contents, tag: &Ent
     // The contents are identity-coded and whole, so hyper says how long they are.
     without_framing(fields);
     fields.insert(ETAG, tag.to_field());
+    last_modified::convert(fields);
     revalidated(fields);
     answer
 }

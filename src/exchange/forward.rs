@@ -67,7 +67,7 @@ impl Exchange {
         // It has answered, so that what it holds can be learned anew under what is again just a hold.
         let hold = in_flight.settle();
         match self.pool.probe(&head, &super::reading(rule)).await {
-            Ok(Probed::Found(now, lease)) if Some(&now) == found.as_ref() => {
+            Ok(Probed::Found(now, lease, _)) if Some(&now) == found.as_ref() => {
                 let write = Write { hold, clearance: clearance.untranslated(), head, contents };
                 let lease = match self.pool.lend_for_write(lease).await {
                     Ok(lease) => lease,

@@ -92,7 +92,7 @@ impl Exchange {
         let verdict = match plan(&policy, &stated) {
             Plan::Decided(verdict) => Some(verdict),
             Plan::Learn => match self.learn(rule, head, &identity, outcome).await {
-                Ok(Probed::Found(found, lease)) => {
+                Ok(Probed::Found(found, lease, _)) => {
                     lease.into_iter().for_each(Lease::give_back);
                     Some(evaluate(&policy, &stated, &found))
                 }

@@ -13,6 +13,7 @@ use crate::guard::evaluate::{ReadVerdict, evaluate_read};
 use crate::guard::verdict::{Reason, Refusal};
 use crate::rule::Rule;
 use crate::semantics::entity_tag::EntityTag;
+use crate::semantics::last_modified;
 use crate::semantics::preconditions::Preconditions;
 use crate::semantics::representation::{Current, Representation};
 use crate::upstream::failure;
@@ -24,7 +25,12 @@ use crate::upstream::streamed::Streamed;
 
 impl Exchange {
     /// Reads a guarded resource: the whole representation is asked for, and gets our entity-tag.
-    pub(super) async fn read(&self, rule: &Rule, mut head: Parts, asked: &Asked) -> Result<Answer, Failure> {
+    pub(super) async fn read(
+        &self,
+        rule: &Rule,
+        mut head: Parts,
+        asked: &mut Asked,
+    ) -> Result<Answer, Failure> {
         let stated = Preconditions::from_fields(&head.headers, rule.matching);
         let wants_body = head.method != Method::HEAD;
         // forward
@@ -33,6 +39,7 @@ impl Exchange {
         let (response, lease) =
             self.pool.fetch(request, Purpose::Repeatable).await.map_err(Failure::Upstream)?;
         let (head, body) = response.into_parts();
+        asked.heard(&head.headers);
         let body = Paced::new(body, self.pool.settings().response_timeout);
         if head.status != StatusCode::OK || is_event_stream(&head) {
             return Ok(without_body_for_head(answer::without_tag(joined(head, body, lease)), wants_body));
@@ -69,6 +76,7 @@ fn joined(head: http::response::Parts, body: Paced, lease: Lease) -> Response<St
 fn too_large(head: http::response::Parts, body: Paced, lease: Lease, wants_body: bool) -> Answer {
     let own = EntityTag::strong_from_fields(&head.headers);
     let mut answer = answer::without_tag(joined(head, body, lease));
+    last_modified::convert(answer.headers_mut());
     if let Some(tag) = own {
         answer.headers_mut().insert(ETAG, tag.to_field());
     }

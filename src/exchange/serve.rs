@@ -24,12 +24,13 @@ impl Exchange {
     /// Serves one request. There is always an answer, and a record of what the exchange came to.
     pub async fn serve(self: &Arc<Self>, request: Request<Incoming>, outcome: &mut Outcome) -> Answer {
         let (head, body) = request.into_parts();
-        let mut asked = Asked::of(&head.headers, None);
+        let mut asked = Asked::of(&head, None);
         let served = AssertUnwindSafe(self.see_through(head, body, &mut asked, outcome)).catch_unwind().await;
-        let answer = served.unwrap_or(Err(Failure::Internal)).unwrap_or_else(|failure| {
+        let mut answer = served.unwrap_or(Err(Failure::Internal)).unwrap_or_else(|failure| {
             outcome.failure = Some(failure.as_str());
             answer::failed(&failure, &asked)
         });
+        asked.repair(&mut answer);
         outcome.status = Some(answer.status());
         answer
     }
@@ -58,7 +59,7 @@ impl Exchange {
         };
         outcome.resource = Some(Arc::clone(&rule.name));
         outcome.mode = Some(rule.mode);
-        *asked = Asked::of(&head.headers, Some(rule));
+        *asked = Asked::of(&head, Some(rule));
         if rule.mode == Mode::Observe {
             return self.observe(rule, spelling, head, body, outcome).await;
         }

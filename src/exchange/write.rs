@@ -36,7 +36,7 @@ impl Exchange {
         rule: &Arc<Rule>,
         mut head: Parts,
         body: Paced,
-        asked: &Asked,
+        asked: &mut Asked,
         outcome: &mut Outcome,
     ) -> Result<Answer, Failure> {
         // accept: the whole body first, so that a slow client never holds a scope
@@ -48,7 +48,7 @@ impl Exchange {
         let identity = match named(rule, &head, &contents) {
             Ok(identity) => identity,
             Err(Unidentified::Ambiguous(what)) => return Err(Failure::Ambiguous(what)),
-            Err(Unidentified::Unnamed(what)) => return self.unnamed(&head, what).await,
+            Err(Unidentified::Unnamed(what)) => return self.unnamed(&head, what, asked).await,
         };
 
         // hold
@@ -64,7 +64,10 @@ impl Exchange {
             Plan::Decided(verdict) => (verdict, None, None),
             Plan::Learn => {
                 match self.learn(rule, &head, &identity, outcome).await.map_err(Failure::Unsent)? {
-                    Probed::Found(found, lease) => (evaluate(&policy, &stated, &found), Some(found), lease),
+                    Probed::Found(found, lease, fields) => {
+                        asked.heard(&fields);
+                        (evaluate(&policy, &stated, &found), Some(found), lease)
+                    }
                     Probed::HandBack(response) => return Ok(answer::without_tag(response)),
                 }
             }
@@ -120,8 +123,8 @@ impl Exchange {
         let probed = self.pool.probe(head, &super::reading(rule)).await;
         outcome.probe = Some(asks.elapsed());
         Ok(match probed? {
-            Probed::Found(found, lease) if identity.is_collection => {
-                Probed::Found(found.of_collection(), lease)
+            Probed::Found(found, lease, fields) if identity.is_collection => {
+                Probed::Found(found.of_collection(), lease, fields)
             }
             probed => probed,
         })
@@ -129,8 +132,9 @@ impl Exchange {
 
     /// A write whose document cannot be named is never forwarded. The upstream may say what is wrong with its
     /// target; where it sees nothing wrong, the answer is made here.
-    async fn unnamed(&self, head: &Parts, what: String) -> Result<Answer, Failure> {
+    async fn unnamed(&self, head: &Parts, what: String, asked: &mut Asked) -> Result<Answer, Failure> {
         let (response, body, lease) = self.pool.ask(head).await.map_err(Failure::Unsent)?;
+        asked.heard(&response.headers);
         if !response.status.is_client_error() {
             return Err(Failure::Ambiguous(what));
         }

@@ -19,6 +19,7 @@ use http::{HeaderMap, HeaderName, Method};
 use crate::fingerprint::Algorithm;
 use crate::guard::policy::{Mode, Policy, Unconditional};
 use crate::guard::settle::ReadBack;
+use crate::semantics::cors::Cors;
 use crate::semantics::preconditions::Matching;
 use crate::semantics::representation::Absent;
 use identity::Naming;
@@ -41,6 +42,8 @@ pub struct Rule {
     pub matching: Matching,
     /// When a write is read back.
     pub read_back: ReadBack,
+    /// Whether what the upstream says of CORS is repaired.
+    pub cors: Cors,
     /// What a missing document looks like.
     pub absent: Absent,
     /// The largest document, in bytes, that is written, or read with an entity-tag.

@@ -96,6 +96,7 @@ mod tests {
     use crate::fingerprint::Algorithm;
     use crate::guard::policy::Mode;
     use crate::guard::settle::ReadBack;
+    use crate::semantics::cors::Cors;
     use crate::semantics::preconditions::Matching;
     use crate::semantics::representation::Absent;
 
@@ -108,6 +109,7 @@ mod tests {
             etag: Algorithm::Xxh3,
             matching: Matching::Lenient,
             read_back: ReadBack::Never,
+            cors: Cors::Repair,
             absent: Absent { statuses: vec![], empty: false, empty_object: false },
             document_max: 1,
             xapi: false,

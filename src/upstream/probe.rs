@@ -20,10 +20,10 @@ use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::representation::Representation;
 
 /// What a probe found.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once and never kept")]
 pub enum Probed {
-    /// What the resource holds, and the connection that just told so: it is the best one to write on.
-    Found(Representation, Option<Lease>),
+    /// What the resource holds; the connection that just told so, which is the best one to write on; and the fields
+    /// with which it was told.
+    Found(Representation, Option<Lease>, HeaderMap),
     /// The upstream refuses to tell this writer: a 4xx or 5xx to hand back.
     HandBack(Response<Streamed>),
 }
@@ -48,10 +48,11 @@ impl Pool {
             if is_missing {
                 // The text of a 404 is nobody's document; reading it to its end frees the connection.
                 let read = matches!(body.collect(reading.decoded_max).await, Ok(Collected::Whole(_)));
-                return Ok(Probed::Found(Representation::Missing, Some(lease).filter(|_| read)));
+                let lease = Some(lease).filter(|_| read);
+                return Ok(Probed::Found(Representation::Missing, lease, head.headers));
             }
             let found = fingerprint(&head.headers, body, reading).await?;
-            Ok(Probed::Found(found, Some(lease)))
+            Ok(Probed::Found(found, Some(lease), head.headers))
         };
         timeout(self.settings().response_timeout, learned).await.unwrap_or(Err(Failure::ResponseTimeout))
     }

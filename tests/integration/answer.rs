@@ -128,6 +128,45 @@ async fn caches_are_told_to_ask_again_unless_the_upstream_told_them_something() 
 }
 
 #[tokio::test]
+async fn a_document_is_last_modified_at_an_http_date() {
+    const FIXDATE: &str = "Sat, 21 Nov 2026 22:52:49 GMT";
+    let store = Store::start();
+    store.hold(&state("a"), "{}");
+    store.hold(&state("large"), "x".repeat(2000));
+    store.hold("/other", "{}");
+    let proxy = Proxy::configured(&store, "[guard]\ndocument-max = \"1KiB\"");
+    let observing = Proxy::observing(&store);
+    let tag = sha1_tag("{}");
+    for (theirs, ours) in [
+        ("2026-11-21T23:52:49.123+01:00", FIXDATE),
+        ("Sat, 21-Nov-2026 22:52:49 UTC", FIXDATE),
+        (FIXDATE, FIXDATE),
+        ("Saturday, 21-Nov-26 22:52:49 GMT", "Saturday, 21-Nov-26 22:52:49 GMT"),
+        ("2026-11-21T22:52:49", "2026-11-21T22:52:49"),
+    ] {
+        store.set(|knobs| knobs.fields = vec![("Last-Modified", theirs)]);
+        for (method, target, condition, status) in [
+            ("GET", state("a"), OTHER, 200),
+            ("HEAD", state("a"), OTHER, 200),
+            ("GET", state("a"), &tag, 304),
+            ("GET", state_ids(), OTHER, 200),
+            ("GET", state("large"), OTHER, 200),
+        ] {
+            let answer = proxy.send(method, &target, &[V1, ("If-None-Match", condition)], "").await;
+            assert_eq!(answer.status, status);
+            assert_eq!(answer.head.all("last-modified"), [ours], "{method} {target}");
+        }
+        for (answer, why) in [
+            (proxy.get("/other").await, "it is not guarded"),
+            (proxy.get(&state("absent")).await, "it is no document"),
+            (observing.get(&state("a")).await, "nothing is altered"),
+        ] {
+            assert_eq!(answer.head.all("last-modified"), [theirs], "{why}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_document_over_the_bound_is_streamed_without_our_tag() {
     let store = Store::start();
     let contents = "x".repeat(100_000);

@@ -11,6 +11,7 @@ mod answer;
 mod bad_input;
 mod checkout;
 mod command;
+mod cors;
 mod evaluate;
 mod forward;
 mod hold;
