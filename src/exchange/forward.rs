@@ -92,7 +92,7 @@ impl Exchange {
         if succeeded && self.untranslated.insert(Arc::clone(&rule.name)) {
             tracing::warn!(
                 resource = &*rule.name,
-                "the upstream refuses its own entity-tag: preconditions are not passed on any more"
+                "the upstream refuses its own entity-tag: it is not told any more"
             );
         }
     }

@@ -380,6 +380,23 @@ async fn a_document_that_its_creator_may_not_see_is_not_overwritten() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_does_not_know_its_own_tag_may_still_refuse_to_create() {
+    let store = Store::with(|knobs| {
+        knobs.tags = Tags::Random;
+        knobs.misdeed = Some((On::Conditional, Misdeed::Says(bare("412 Precondition Failed"))));
+    });
+    let target = agent_profile("a");
+    store.hold(&target, "0");
+    let proxy = Proxy::before(&store);
+    assert_eq!(proxy.send("PUT", &target, &[V1, ("If-Match", &sha1_tag("0"))], "1").await.status, 204);
+    store.set(|knobs| knobs.hides = true);
+    store.forget();
+    assert_eq!(proxy.send("PUT", &target, &[V1, ("If-None-Match", "*")], "2").await.status, 412);
+    assert_eq!(store.writes().iter().map(conditions).collect::<Vec<_>>(), [(None, Some("*"))]);
+    assert_eq!(store.document(&target).unwrap(), b"1");
+}
+
+#[tokio::test]
 async fn the_tag_of_a_list_is_no_documents_tag() {
     let store = Store::with(|knobs| knobs.fields.push(("ETag", "\"of the list\"")));
     store.hold(&state("a"), "{}");
