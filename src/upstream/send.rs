@@ -177,7 +177,12 @@ impl Body for Outgoing {
                 .map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {}))),
             Self::Streamed { body, ended } => {
                 let polled = Pin::new(&mut *body).poll_frame(cx);
-                let is_last = matches!(&polled, Poll::Ready(None | Some(Err(_)))) || body.is_end_stream();
+                let is_last = match &polled {
+                    Poll::Ready(None | Some(Err(_))) => true,
+                    // Whoever has been given trailers does not ask for more.
+                    Poll::Ready(Some(Ok(frame))) => frame.is_trailers() || body.is_end_stream(),
+                    Poll::Pending => false,
+                };
                 ended.store(is_last, Ordering::Relaxed);
                 polled
             }
