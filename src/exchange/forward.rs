@@ -78,7 +78,11 @@ impl Exchange {
                 self.stop_translating_if_it_was_that(rule, &forwarded);
                 forwarded
             }
-            _ => Forwarded::Answered(hold.begin(), response),
+            Ok(Probed::Found(_, lease)) => {
+                lease.into_iter().for_each(Lease::give_back);
+                Forwarded::Answered(hold.begin(), response)
+            }
+            Ok(Probed::HandBack(_)) | Err(_) => Forwarded::Answered(hold.begin(), response),
         }
     }
 
@@ -92,7 +96,7 @@ impl Exchange {
         if succeeded && self.untranslated.insert(Arc::clone(&rule.name)) {
             tracing::warn!(
                 resource = &*rule.name,
-                "the upstream refuses its own entity-tag: preconditions are not passed on any more"
+                "the upstream refuses its own entity-tag: it is not told any more"
             );
         }
     }

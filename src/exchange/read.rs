@@ -41,15 +41,23 @@ impl Exchange {
         let (head, body) = response.into_parts();
         asked.heard(&head.headers);
         let body = Paced::new(body, self.pool.settings().response_timeout);
-        if head.status != StatusCode::OK || is_event_stream(&head) {
+        let is_document = head.status == StatusCode::OK;
+        // What a HEAD does not want is read all the same where it ends, since that frees the connection.
+        if is_event_stream(&head) || (wants_body && !is_document) {
             return Ok(without_body_for_head(answer::without_tag(joined(head, body, lease)), wants_body));
         }
         // learn
         let contents = match body.collect(rule.document_max).await.map_err(broken)? {
             Collected::Whole(contents) => contents,
-            Collected::TooLarge(body) => return Ok(too_large(head, body, lease, wants_body)),
+            Collected::TooLarge(body) if is_document => return Ok(too_large(head, body, lease, wants_body)),
+            Collected::TooLarge(body) => {
+                return Ok(without_body_for_head(answer::without_tag(joined(head, body, lease)), wants_body));
+            }
         };
         lease.give_back();
+        if !is_document {
+            return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
+        }
         // What is no current representation, or coded in a way that cannot be undone, gets no tag.
         let Some((contents, found)) = take_in(&head.headers, &contents, &super::reading(rule)) else {
             return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));

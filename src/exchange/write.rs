@@ -23,6 +23,7 @@ use crate::semantics::preconditions::Preconditions;
 use crate::upstream;
 use crate::upstream::forward::{Forwarded, Write};
 use crate::upstream::onward;
+use crate::upstream::pool::Lease;
 use crate::upstream::probe::Probed;
 use crate::upstream::streamed::Streamed;
 
@@ -75,7 +76,10 @@ impl Exchange {
         outcome.verdict = Some(verdict.as_str());
         let clearance = match verdict {
             Verdict::Forward(clearance) => clearance,
-            Verdict::Refuse(refusal) => return Ok(answer::refused(&refusal, asked)),
+            Verdict::Refuse(refusal) => {
+                probed.into_iter().for_each(Lease::give_back);
+                return Ok(answer::refused(&refusal, asked));
+            }
         };
 
         // forward: the last thing a client that leaves can prevent is this

@@ -81,11 +81,13 @@ impl Clearance {
         Self { onward: Onward::AsStated }
     }
 
-    /// The same, without a word of it to the upstream: it has refused its own entity-tag before.
+    /// The same, without the upstream's own entity-tag, which it has refused before.
+    ///
+    /// `If-None-Match: *` names no tag and stays: the upstream may know of a document that this writer cannot see.
     pub fn untranslated(self) -> Self {
         match self.onward {
-            Onward::AsStated => self,
-            Onward::IfMatch(_) | Onward::IfNoneMatchAny | Onward::Removed => Self { onward: Onward::Removed },
+            Onward::IfMatch(_) => Self { onward: Onward::Removed },
+            Onward::AsStated | Onward::IfNoneMatchAny | Onward::Removed => self,
         }
     }
 

@@ -52,8 +52,9 @@ impl AsyncRead for Sending {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.has_surplus = read.is_ready();
+        self.has_surplus = buffer.filled().len() > before;
         read
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::failure::Failure;
 use super::send::Outgoing;
@@ -29,7 +29,7 @@ pub(super) struct Connection {
 /// How far the bytes that are to be sent on a connection have got.
 #[derive(Debug, Default)]
 pub(super) struct Sending {
-    taken: AtomicU64,
+    last_taken: Mutex<Option<Instant>>,
     has_more: AtomicBool,
 }
 
@@ -41,9 +41,9 @@ impl Connection {
 }
 
 impl Sending {
-    /// How many bytes the kernel has taken so far.
-    pub(super) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
+    /// When the kernel last took some of it.
+    pub(super) fn last_taken(&self) -> Option<Instant> {
+        *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether some of what is to be sent has not been taken yet.
@@ -54,8 +54,8 @@ impl Sending {
     fn took(&self, written: &Poll<io::Result<usize>>) {
         // The HTTP library flushes when, and only when, it has nothing more to write.
         self.has_more.store(true, Ordering::Relaxed);
-        if let Poll::Ready(Ok(count)) = written {
-            self.taken.fetch_add(*count as u64, Ordering::Relaxed);
+        if let Poll::Ready(Ok(_)) = written {
+            *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
     }
 }

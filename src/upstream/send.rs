@@ -13,7 +13,7 @@ use http::{Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::failure::Failure;
 use super::pool::{Lease, Pool, Purpose};
@@ -46,8 +46,8 @@ pub struct Unanswered {
 impl Lease {
     /// Sends a request and waits for the head of its answer.
     ///
-    /// The answer's time begins anew as long as the upstream takes more of the request, and as long as more of it is
-    /// still to come: then it is not the upstream that is silent. Cancelling resets the connection.
+    /// The answer's time begins anew when the upstream takes more of the request, and as long as more of it is still to
+    /// come: then it is not the upstream that is silent. Cancelling resets the connection.
     pub async fn send(
         &mut self,
         request: Request<Outgoing>,
@@ -59,17 +59,22 @@ impl Lease {
         let sending = Arc::clone(&connection.sending);
         let ended = request.body().ended();
         let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
+        let mut since = Instant::now();
         loop {
-            let taken = sending.taken();
-            match timeout(time, &mut answer).await {
+            match timeout_at(since + time, &mut answer).await {
                 Ok(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     // Nobody asked for another protocol, so this is no answer to anything.
                     return Err(Unanswered { failure: Failure::ProtocolError, unsent: None });
                 }
                 Ok(answer) => return answer.map(in_our_version).map_err(unanswered),
-                Err(_) if sending.taken() != taken => {}
-                Err(_) if !sending.has_more() && !ended.load(Ordering::Relaxed) => {}
-                Err(_) => return Err(Unanswered { failure: Failure::ResponseTimeout, unsent: None }),
+                Err(_) => {
+                    let is_clients_turn = !sending.has_more() && !ended.load(Ordering::Relaxed);
+                    since = match sending.last_taken() {
+                        _ if is_clients_turn => Instant::now(),
+                        Some(taken) if taken > since => taken,
+                        _ => return Err(Unanswered { failure: Failure::ResponseTimeout, unsent: None }),
+                    };
+                }
             }
         }
     }
@@ -172,7 +177,12 @@ impl Body for Outgoing {
                 .map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {}))),
             Self::Streamed { body, ended } => {
                 let polled = Pin::new(&mut *body).poll_frame(cx);
-                let is_last = matches!(&polled, Poll::Ready(None | Some(Err(_)))) || body.is_end_stream();
+                let is_last = match &polled {
+                    Poll::Ready(None | Some(Err(_))) => true,
+                    // Whoever has been given trailers does not ask for more.
+                    Poll::Ready(Some(Ok(frame))) => frame.is_trailers() || body.is_end_stream(),
+                    Poll::Pending => false,
+                };
                 ended.store(is_last, Ordering::Relaxed);
                 polled
             }
@@ -191,5 +201,40 @@ impl Body for Outgoing {
             Self::Contents(contents) => contents.size_hint(),
             Self::Streamed { body, .. } => body.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::upstream::Settings;
+
+    #[tokio::test]
+    async fn an_upstream_that_has_taken_a_request_has_the_response_timeout_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let time = Duration::from_secs(5);
+        let settings = Settings {
+            authority: listener.local_addr().expect("an address").to_string(),
+            exclusive: false,
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: time,
+            idle_timeout: Duration::from_secs(60),
+            read_back_timeout: Duration::from_secs(2),
+            settle_time: Duration::from_secs(30),
+            unknown_outcome: Vec::new(),
+            connections: 1,
+        };
+        let pool = Pool::new(settings, Arc::new(Semaphore::new(1)));
+        let mut lease = pool.lend_new().await.expect("it listens");
+        let request = Request::get("/").body(Outgoing::from(Contents::default())).expect("a request");
+        // Time goes on by itself as soon as there is nothing to do but wait.
+        tokio::time::pause();
+        let began = Instant::now();
+        let unanswered = lease.send(request, time).await.expect_err("it says nothing");
+        assert_eq!(unanswered.failure, Failure::ResponseTimeout);
+        assert_eq!(began.elapsed().as_secs(), time.as_secs());
     }
 }

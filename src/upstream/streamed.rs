@@ -25,9 +25,13 @@ impl Streamed {
     }
 
     fn give_back_at_end(&mut self) {
-        if self.body.is_end_stream()
-            && let Some(lease) = self.lease.take()
-        {
+        if self.body.is_end_stream() {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
     }
@@ -43,11 +47,9 @@ impl Body for Streamed {
     ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
-            Poll::Ready(None) => {
-                if let Some(lease) = self.lease.take() {
-                    lease.give_back();
-                }
-            }
+            Poll::Ready(None) => self.give_back(),
+            // Nothing follows trailers, so nobody may ask for more.
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => self.give_back(),
             // Dropping the connection resets it: what is left of the answer will not come.
             Poll::Ready(Some(Err(_))) => self.lease = None,
             // Whoever was promised a length does not ask for more once it has been reached.

@@ -1,6 +1,6 @@
 //! Stage *accept*: connections, requests and their limits.
 
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Barrier, Proxy};
 use crate::support::store::Store;
 use crate::support::xapi::{JSON, V1, agent_profile, state};
 use crate::support::{assert_refused, assert_untouched, sha1_tag};
@@ -15,6 +15,18 @@ async fn one_connection_serves_many_requests() {
     assert_eq!(client.send("GET", "/elsewhere", &[], "").await.status, 404);
     assert_eq!(client.send("DELETE", &state("a"), &[V1], "").await.status, 204);
     assert_eq!(client.send("HEAD", &state("a"), &[V1], "").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_client_that_closes_after_its_answer_is_no_error() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "[log]\nlevel = \"debug\"");
+    let mut barrier = Barrier::open(&proxy).await;
+    for _ in 0..4 {
+        assert_eq!(proxy.get("/elsewhere").await.status, 404);
+    }
+    barrier.pass().await;
+    assert!(!proxy.said().contains("ended with an error"), "{}", proxy.said());
 }
 
 #[tokio::test]

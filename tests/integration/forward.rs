@@ -161,6 +161,46 @@ async fn connections_to_the_upstream_are_used_again() {
 }
 
 #[tokio::test]
+async fn no_kind_of_exchange_uses_up_connections_to_the_upstream() {
+    let store = Store::start();
+    let (here, missing, tag) = (state("a"), state("missing"), sha1_tag("{}"));
+    store.hold(&here, "{}");
+    store.hold("/a", "{}");
+    store.answer("/empty", "HTTP/1.1 204 No Content\r\n\r\n");
+    store.answer("/same", "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n");
+    let proxy = Proxy::before(&store);
+    let mut client = proxy.connect().await;
+    let exchanges = [
+        ("GET", here.as_str(), vec![V1], ""),
+        ("GET", &missing, vec![V1], ""),
+        ("HEAD", &here, vec![V1], ""),
+        ("HEAD", &missing, vec![V1], ""),
+        ("PUT", &here, vec![V1], "{}"),
+        ("PUT", &here, vec![V1, ("If-Match", &tag)], "{}"),
+        ("PUT", &here, vec![V1, ("If-Match", OTHER)], "{}"),
+        ("GET", "/a", vec![], ""),
+        ("HEAD", "/a", vec![], ""),
+        ("PUT", "/a", vec![], "{}"),
+        ("GET", "/drip", vec![], ""),
+        ("GET", "/empty", vec![], ""),
+        ("GET", "/same", vec![], ""),
+    ];
+    for chunks in [false, true] {
+        store.set(|knobs| knobs.chunks = chunks);
+        for (method, target, fields, body) in &exchanges {
+            store.forget();
+            for _ in 0..10 {
+                client.send(method, target, fields, body).await;
+            }
+            let mut connections: Vec<_> = store.seen().iter().map(|seen| seen.connection).collect();
+            connections.dedup();
+            // A write wants another one if this machine has been busy with something else for a second.
+            assert!(connections.len() < 5, "{method} {target} {fields:?} {chunks} {connections:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_write_that_may_have_been_sent_is_never_sent_again() {
     for store in [upstreams::closes_unanswered(On::Writes), upstreams::reset_unanswered(On::Writes)] {
         let proxy = Proxy::before(&store);
@@ -377,6 +417,23 @@ async fn a_document_that_its_creator_may_not_see_is_not_overwritten() {
     let answer = proxy.send("PUT", &target, &[V1, ("If-None-Match", "*")], "mine").await;
     assert_eq!(answer.status, 412);
     assert_eq!(store.document(&target).unwrap(), b"theirs");
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_know_its_own_tag_may_still_refuse_to_create() {
+    let store = Store::with(|knobs| {
+        knobs.tags = Tags::Random;
+        knobs.misdeed = Some((On::Conditional, Misdeed::Says(bare("412 Precondition Failed"))));
+    });
+    let target = agent_profile("a");
+    store.hold(&target, "0");
+    let proxy = Proxy::before(&store);
+    assert_eq!(proxy.send("PUT", &target, &[V1, ("If-Match", &sha1_tag("0"))], "1").await.status, 204);
+    store.set(|knobs| knobs.hides = true);
+    store.forget();
+    assert_eq!(proxy.send("PUT", &target, &[V1, ("If-None-Match", "*")], "2").await.status, 412);
+    assert_eq!(store.writes().iter().map(conditions).collect::<Vec<_>>(), [(None, Some("*"))]);
+    assert_eq!(store.document(&target).unwrap(), b"1");
 }
 
 #[tokio::test]

@@ -409,6 +409,20 @@ async fn a_pause_in_an_upload_is_not_the_upstreams_silence() {
 }
 
 #[tokio::test]
+async fn an_upload_that_ends_with_trailers_is_not_waited_for() {
+    let store = upstreams::silent(On::Writes);
+    let proxy = Proxy::configured(&store, "[upstream]\nresponse-timeout = \"200ms\"");
+    for trailer in ["", "Trailer: X-Sum\r\n"] {
+        let mut client = proxy.connect().await;
+        client
+            .write(format!("PUT /a HTTP/1.1\r\nHost: a\r\n{trailer}Transfer-Encoding: chunked\r\n\r\n"))
+            .await;
+        client.write("3\r\nabc\r\n0\r\nX-Sum: 3\r\n\r\n").await;
+        assert_eq!(client.answer("PUT").await.status, 504);
+    }
+}
+
+#[tokio::test]
 async fn a_pause_in_reading_is_not_the_upstreams_silence() {
     let store = Store::start();
     let proxy = Proxy::configured(&store, "[upstream]\nresponse-timeout = \"200ms\"");
