@@ -4,7 +4,10 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 /// The word that draining has begun, shared by everything that must hear it.
 #[derive(Debug, Clone, Default)]
-pub struct Drain(CancellationToken);
+pub struct Drain {
+    begun: CancellationToken,
+    cut_off: CancellationToken,
+}
 
 impl Drain {
     /// Nothing drains yet.
@@ -14,16 +17,26 @@ impl Drain {
 
     /// Draining begins; saying it twice changes nothing.
     pub fn begin(&self) {
-        self.0.cancel();
+        self.begun.cancel();
+    }
+
+    /// The time to finish has passed: what is still under way is cut off.
+    pub fn cut_off(&self) {
+        self.cut_off.cancel();
+    }
+
+    /// Whether something was cut off.
+    pub fn has_cut_off(&self) -> bool {
+        self.cut_off.is_cancelled()
     }
 
     /// Whether draining has begun.
     pub fn has_begun(&self) -> bool {
-        self.0.is_cancelled()
+        self.begun.is_cancelled()
     }
 
     /// Waits until draining begins.
     pub fn begun(&self) -> WaitForCancellationFuture<'_> {
-        self.0.cancelled()
+        self.begun.cancelled()
     }
 }

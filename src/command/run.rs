@@ -50,9 +50,16 @@ async fn serve(config: Config, err: &mut dyn Write) -> Result<(), String> {
     }
     tracing::info!("draining: exchanges under way may finish; a second signal ends them");
     tokio::select! {
-        served = serving => served.map_err(told),
-        () = signals.any() => Err("ended at once by a second signal".into()),
+        served = serving => served.map_err(told)?,
+        () = signals.any() => return Err("ended at once by a second signal".into()),
     }
+    if drain.has_cut_off() {
+        return Err(
+            "drain-timeout passed, and what was still under way was cut off; wait settle-time before the next start"
+                .into(),
+        );
+    }
+    Ok(())
 }
 
 /// Says where everything is. Scripts read these lines, so they do not depend on the level of the log.

@@ -58,7 +58,8 @@ impl Failure {
             | Self::BodyStalled
             | Self::BodyTooLarge(_)
             | Self::Malformed(_) => "http_request_error",
-            Self::Denied(_) => "connection_limit_reached",
+            Self::Denied(Denied::Unsettled(_)) => "destination_unavailable",
+            Self::Denied(Denied::QueueFull | Denied::TimedOut) => "http_request_denied",
             Self::Internal => "proxy_internal_error",
             Self::OutcomeUnknown(failure) | Self::Unsent(failure) | Self::Upstream(failure) => {
                 failure.proxy_error()

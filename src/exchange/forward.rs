@@ -78,7 +78,7 @@ impl Exchange {
                 self.stop_translating_if_it_was_that(rule, &forwarded);
                 forwarded
             }
-            Ok(Probed::Found(_, lease)) => {
+            Ok(Probed::Found(_, lease, _)) => {
                 lease.into_iter().for_each(Lease::give_back);
                 Forwarded::Answered(hold.begin(), response)
             }

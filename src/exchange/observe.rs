@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 
 use super::Exchange;
+use super::accept::differently_cased;
 use super::answer::{self, Answer};
 use super::failure::Failure;
 use super::outcome::Outcome;
@@ -22,6 +23,8 @@ use crate::guard::settle::{Settlement, settle};
 use crate::guard::verdict::{Clearance, Verdict};
 use crate::memory::holds::{Hold, InFlight};
 use crate::rule::Rule;
+use crate::rule::identity::{Unidentified, identify};
+use crate::semantics::fields::dangerous_connection_option;
 use crate::semantics::preconditions::Preconditions;
 use crate::upstream::forward::{Forwarded, Write};
 use crate::upstream::onward;
@@ -39,12 +42,16 @@ impl Exchange {
         body: Paced,
         outcome: &mut Outcome,
     ) -> Result<Answer, Failure> {
-        onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
         let is_write = !matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
-        if spelling.is_some() {
+        let is_ambiguous = spelling.is_some()
+            || differently_cased(&head.method).is_some()
+            || matches!(identify(rule, &head), Err(Unidentified::Ambiguous(_)))
+            || (is_write && dangerous_connection_option(&head.headers).is_some());
+        onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
+        if is_ambiguous {
             outcome.verdict = Some("ambiguous");
         }
-        if !is_write || spelling.is_some() {
+        if !is_write || is_ambiguous {
             return self.relay(head, body).await;
         }
         let contents = match body.collect(rule.document_max).await {

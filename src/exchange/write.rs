@@ -69,7 +69,10 @@ impl Exchange {
                         asked.heard(&fields);
                         (evaluate(&policy, &stated, &found), Some(found), lease)
                     }
-                    Probed::HandBack(response) => return Ok(answer::without_tag(response)),
+                    Probed::HandBack(response) => {
+                        outcome.verdict = Some("handed-back");
+                        return Ok(answer::without_tag(response));
+                    }
                 }
             }
         };

@@ -65,17 +65,18 @@ fn json_line(outcome: &Outcome, sent: u64) -> String {
     known("resource", outcome.resource.as_deref().map(Value::from));
     known("mode", outcome.mode.map(|mode| mode_name(mode).into()));
     known("verdict", outcome.verdict.map(Value::from));
-    known("failure", failure(outcome).map(Value::from));
+    known("failure", outcome.failure.map(Value::from));
     known("hold_ms", outcome.hold.map(milliseconds));
     known("probe_ms", outcome.probe.map(milliseconds));
     Value::Object(line).to_string()
 }
 
 fn text_line(outcome: &Outcome, sent: u64) -> String {
-    let why = failure(outcome).or(outcome.verdict).unwrap_or("relay");
+    let why = outcome.failure.or(outcome.verdict).unwrap_or("relay");
+    let observed = if outcome.mode == Some(Mode::Observe) { " (observed)" } else { "" };
     let duration = outcome.began.elapsed();
     format!(
-        "{} {} {} {} {sent}B {:.1}ms {} {why}",
+        "{} {} {} {} {sent}B {:.1}ms {} {why}{observed}",
         now(),
         outcome.method,
         outcome.path,
@@ -85,13 +86,14 @@ fn text_line(outcome: &Outcome, sent: u64) -> String {
     )
 }
 
-/// 499 is what nginx calls a client that left before it was answered; no such status is ever sent.
+/// The status that was sent. Where there is none, 499 is what nginx calls a client that left before it was answered,
+/// and 0 is what Envoy says of any other exchange without an answer.
 fn status(outcome: &Outcome) -> u16 {
-    outcome.status.map_or(499, |status| status.as_u16())
-}
-
-fn failure(outcome: &Outcome) -> Option<&'static str> {
-    outcome.failure.or(outcome.status.is_none().then_some("client-left"))
+    match (outcome.status, outcome.failure) {
+        (Some(status), _) => status.as_u16(),
+        (None, Some("client-left")) => 499,
+        (None, _) => 0,
+    }
 }
 
 fn mode_name(mode: Mode) -> &'static str {

@@ -39,10 +39,12 @@ pub(super) fn serve(
         .header_read_timeout(settings.header_timeout)
         .max_buf_size(settings.header_max)
         .preserve_header_case(true);
+    let draining = drain.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let (exchange, log) = (Arc::clone(&exchange), log.clone());
         // Made before the first wait, so that a client that leaves early is logged as well.
-        let mut record = Record { outcome: Outcome::of(&request, client), sent: 0, log };
+        let mut record =
+            Record { outcome: Outcome::of(&request, client), sent: 0, log, drain: draining.clone() };
         async move {
             let answer = exchange.serve(request, &mut record.outcome).await;
             Ok::<_, Infallible>(answer.map(|body| Logged { body, record }))
@@ -69,10 +71,15 @@ struct Record {
     outcome: Outcome,
     sent: u64,
     log: AccessLog,
+    drain: Drain,
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if self.outcome.status.is_none() {
+            let left = if self.drain.has_cut_off() { "cut-off" } else { "client-left" };
+            self.outcome.failure.get_or_insert(left);
+        }
         self.log.write(&self.outcome, self.sent);
     }
 }

@@ -107,6 +107,7 @@ async fn live(
         exchange.finish().await;
     });
     if finished.await.is_err() {
+        drain.cut_off();
         tracing::warn!(
             connections = connections.len(),
             "drain-timeout has passed; what is still under way is cut off"

@@ -151,12 +151,15 @@ async fn a_write_under_way_is_waited_for() {
 async fn a_drain_is_bounded() {
     let store = Store::start();
     store.close_gate(On::Writes);
-    let proxy = Proxy::configured(&store, "[guard]\ndrain-timeout = \"200ms\"");
+    let mut proxy = Proxy::configured(&store, "[guard]\ndrain-timeout = \"200ms\"");
+    proxy.panics_are_expected();
     let mut writer = proxy.connect().await;
     writer.request("PUT", &state("a"), &[V1], b"1").await;
     store.until_writes(1).await;
     proxy.signal("TERM");
-    proxy.ended().await;
+    let line = proxy.logged("the write that was cut off", |line| line["failure"] == "cut-off").await;
+    assert_eq!((&line["status"], &line["verdict"]), (&0.into(), &"forward".into()), "no client left");
+    assert_eq!(proxy.ended().await, Some(1), "not everything ended in good order");
 }
 
 #[tokio::test]

@@ -175,3 +175,24 @@ async fn a_write_without_a_body_gets_no_length() {
     assert_eq!(proxy.send("DELETE", &state("a"), &[V1], "").await.status, 204);
     assert_eq!(store.writes()[0].field("content-length"), None);
 }
+
+#[tokio::test]
+async fn what_would_be_refused_for_its_form_is_noted() {
+    let store = Store::start();
+    store.hold(&state("a"), "{}");
+    let proxy = Proxy::observing(&store);
+    for (method, target, fields) in [
+        ("GET", format!("{}&stateId=b", state("a")), vec![V1]),
+        ("GET", state("a"), vec![V1, ("X-HTTP-Method-Override", "PUT")]),
+        ("put", state("a"), vec![V1, ("Content-Length", "0")]),
+        ("PUT", state("a"), vec![V1, ("Connection", "If-Match")]),
+        ("PUT", "/xapi/activities//state?a".to_owned(), vec![V1]),
+    ] {
+        let before = proxy.log().len();
+        proxy.send(method, &target, &fields, "").await;
+        store.forget();
+        proxy.logged(method, |_| proxy.log().len() > before).await;
+        let line = proxy.log()[before].clone();
+        assert_eq!((&line["method"], &line["verdict"]), (&method.into(), &"ambiguous".into()), "{target}");
+    }
+}
