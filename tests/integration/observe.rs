@@ -180,7 +180,6 @@ async fn a_write_without_a_body_gets_no_length() {
 async fn what_would_be_refused_for_its_form_is_noted() {
     let store = Store::start();
     store.hold(&state("a"), "{}");
-    let proxy = Proxy::observing(&store);
     for (method, target, fields) in [
         ("GET", format!("{}&stateId=b", state("a")), vec![V1]),
         ("GET", state("a"), vec![V1, ("X-HTTP-Method-Override", "PUT")]),
@@ -188,11 +187,9 @@ async fn what_would_be_refused_for_its_form_is_noted() {
         ("PUT", state("a"), vec![V1, ("Connection", "If-Match")]),
         ("PUT", "/xapi/activities//state?a".to_owned(), vec![V1]),
     ] {
-        let before = proxy.log().len();
+        let proxy = Proxy::observing(&store);
         proxy.send(method, &target, &fields, "").await;
-        store.forget();
-        proxy.logged(method, |_| proxy.log().len() > before).await;
-        let line = proxy.log()[before].clone();
-        assert_eq!((&line["method"], &line["verdict"]), (&method.into(), &"ambiguous".into()), "{target}");
+        let line = proxy.logged(method, |line| line["method"] == method).await;
+        assert_eq!(line["verdict"], "ambiguous", "{method} {target}");
     }
 }
