@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Exchange;
 use super::answer::Answer;
 use super::failure::Failure;
+use crate::guard::settle::{Settlement, settle};
 use crate::rule::Rule;
 use crate::semantics::representation::Representation;
 use crate::upstream::forward::{Forwarded, Write};
@@ -58,7 +59,9 @@ impl Exchange {
         let forwarded = self.pool.forward(write, lease, max, || !client_left.is_cancelled()).await;
         let (in_flight, response) = match forwarded {
             Forwarded::Answered(in_flight, response)
-                if response.status() == StatusCode::PRECONDITION_FAILED && clearance.names_upstream_tag() =>
+                if response.status() == StatusCode::PRECONDITION_FAILED
+                    && clearance.names_upstream_tag()
+                    && self.is_known(response.status()) =>
             {
                 (in_flight, response)
             }
@@ -84,6 +87,11 @@ impl Exchange {
             }
             Ok(Probed::HandBack(_)) | Err(_) => Forwarded::Answered(hold.begin(), response),
         }
+    }
+
+    /// Whether an answer with this status tells the outcome of a write; the configuration may say otherwise even of 412.
+    fn is_known(&self, status: StatusCode) -> bool {
+        settle(status, &self.pool.settings().unknown_outcome) == Settlement::Known
     }
 
     /// Notes that the upstream does not know its own entity-tags, once a write has succeeded without.

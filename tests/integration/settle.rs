@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::proxy::Proxy;
-use crate::support::store::{Misdeed, On, Store};
+use crate::support::store::{Misdeed, On, Store, Tags};
 use crate::support::upstreams::{self, bare};
 use crate::support::wire::Ending;
 use crate::support::xapi::{JSON, V1, agent_profile, state, state_of};
@@ -100,6 +100,21 @@ async fn the_list_of_such_statuses_can_be_set() {
     assert_eq!(proxy.send("PUT", &state_of("x", "a"), &[V1], "1").await.status, 503);
     store.set(|knobs| knobs.misdeed = None);
     assert_eq!(proxy.send("PUT", &state_of("x", "a"), &[V1], "1").await.status, 204);
+}
+
+#[tokio::test]
+async fn a_412_that_tells_nothing_is_not_followed_by_another_write() {
+    let store = Store::with(|knobs| {
+        knobs.tags = Tags::LengthHash;
+        knobs.misdeed = Some((On::Conditional, Misdeed::Says(bare("412 Precondition Failed"))));
+    });
+    let target = agent_profile("a");
+    store.hold(&target, "0");
+    let proxy = Proxy::configured(&store, &(IMPATIENT.to_owned() + "\nunknown-outcome = [412]"));
+    let fields = [V1, ("If-Match", &*sha1_tag("0"))];
+    assert_eq!(proxy.send("PUT", &target, &fields, "1").await.status, 412);
+    assert_eq!(store.writes().len(), 1, "it may still be applied");
+    assert_failure(&proxy.send("PUT", &target, &fields, "2").await, 503);
 }
 
 #[tokio::test]
