@@ -183,6 +183,16 @@ async fn the_access_log_can_be_turned_off() {
     assert!(log.is_empty(), "{log:?}");
 }
 
+/// Waits until the admin listener says that the proxy drains.
+async fn until_it_drains(proxy: &Proxy) {
+    crate::support::within("not being ready", async {
+        while send(proxy.admin, "GET", "/readyz", &[], "").await.status != 503 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_proxy_that_drains_is_alive_but_not_ready() {
     let store = Store::start();
@@ -192,12 +202,7 @@ async fn a_proxy_that_drains_is_alive_but_not_ready() {
     writer.request("PUT", &state("a"), &[V1], b"1").await;
     store.until_writes(1).await;
     proxy.signal("TERM");
-    crate::support::within("not being ready", async {
-        while send(proxy.admin, "GET", "/readyz", &[], "").await.status != 503 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until_it_drains(&proxy).await;
     assert_eq!(send(proxy.admin, "GET", "/livez", &[], "").await.status, 200);
     store.open_gate();
     assert_eq!(writer.answer("PUT").await.status, 204);
@@ -214,12 +219,7 @@ async fn a_second_signal_ends_it_at_once() {
     writer.request("PUT", &state("a"), &[V1], b"1").await;
     store.until_writes(1).await;
     proxy.signal("TERM");
-    crate::support::within("not being ready", async {
-        while send(proxy.admin, "GET", "/readyz", &[], "").await.status != 503 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until_it_drains(&proxy).await;
     proxy.signal("TERM");
     assert_eq!(proxy.ended().await, Some(1));
 }
