@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Barrier;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::client::{Answer, Client};
+use crate::support::client::Client;
 use crate::support::proxy::Proxy;
 use crate::support::xapi::{JSON, V1, V2, activity_profile, agent_profile, state_of};
 use crate::support::{sha1_tag, wire::Ending};
@@ -32,6 +32,8 @@ enum Resource {
     AgentProfile,
     ActivityProfile,
 }
+
+const RESOURCES: [Resource; 3] = [Resource::State, Resource::AgentProfile, Resource::ActivityProfile];
 
 /// What is stated in one field or both. "right" is the ETag that the proxy gave, or for what is missing one it once gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +98,7 @@ struct Row {
 /// Every row.
 fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    for resource in [Resource::State, Resource::AgentProfile, Resource::ActivityProfile] {
+    for resource in RESOURCES {
         for version in [V1, V2] {
             for method in ["PUT", "POST", "DELETE"] {
                 for stated in STATED {
@@ -111,11 +113,6 @@ fn rows() -> Vec<Row> {
 }
 
 impl Row {
-    /// A document of its own, with a scope of its own.
-    fn target(&self, number: usize) -> String {
-        document(self.resource, number)
-    }
-
     /// The status with which the proxy refuses, by the decision table and the preset `xapi`.
     fn refused(&self) -> Option<u16> {
         let holds = match self.stated {
@@ -130,6 +127,20 @@ impl Row {
             }
         };
         (!holds).then_some(412)
+    }
+
+    /// What the document holds after an answer with this status.
+    fn holds_after(&self, status: u16) -> Option<Value> {
+        let (old, new) = (value(OLD), value(NEW));
+        match (status, self.method) {
+            (204, "DELETE") => None,
+            (204, "POST") if self.exists => {
+                let members = [old, new].into_iter().flat_map(|value| value.as_object().unwrap().clone());
+                Some(Value::Object(members.collect()))
+            }
+            (204, _) => Some(new),
+            _ => self.exists.then_some(old),
+        }
     }
 
     /// The fields in which it is stated.
@@ -200,29 +211,28 @@ impl Drop for Stage {
     }
 }
 
-/// Runs one row, with a connection to the proxy and one to the LRS, and says everything that is wrong with its outcome.
-async fn wrong(
-    stage: &Stage,
-    name: Name,
-    row: &Row,
-    number: usize,
-    client: &mut Client,
-    direct: &mut Client,
-) -> Vec<String> {
-    let target = row.target(number);
+/// The two connections of a test: through the proxy, and past it.
+struct Clients {
+    client: Client,
+    direct: Client,
+}
+
+/// Runs one row and says everything that is wrong with its outcome.
+async fn wrong(lrs: &Lrs, name: Name, row: &Row, target: &str, clients: &mut Clients) -> Vec<String> {
+    let Clients { client, direct } = clients;
     let (mut ours, mut upstreams) = (sha1_tag(OLD), "\"gone\"".to_owned());
     if row.exists {
-        stage.lrs.hold(&target, OLD);
-        ours = client.send("GET", &target, &[row.version], "").await.etag().unwrap().to_owned();
-        upstreams = direct.send("GET", &target, &[row.version], "").await.etag().unwrap().to_owned();
+        lrs.hold(target, OLD);
+        ours = client.send("GET", target, &[row.version], "").await.etag().unwrap().to_owned();
+        upstreams = direct.send("GET", target, &[row.version], "").await.etag().unwrap().to_owned();
     }
     let preconditions = row.preconditions(&ours, &upstreams);
     let mut fields = vec![row.version, JSON];
     fields.extend(preconditions.iter().map(|(name, value)| (*name, value.as_str())));
     let body = if row.method == "DELETE" { "" } else { NEW };
-    let writes = stage.lrs.writes();
+    let before = lrs.writes();
 
-    let answer = client.send(row.method, &target, &fields, body).await;
+    let answer = client.send(row.method, target, &fields, body).await;
 
     let mut wrong = Vec::new();
     let mut expect = |what: &str, got: String, expected: String| {
@@ -230,26 +240,21 @@ async fn wrong(
             wrong.push(format!("{name:?}, {row:?} with {preconditions:?}: {what} {got}, not {expected}"));
         }
     };
-    let (refused, refused_by_lrs) = (row.refused(), refused_by_lrs(name, row));
-    let status = refused.or(refused_by_lrs).unwrap_or(204);
+    let refused = row.refused();
+    let status = refused.or(refused_by_lrs(name, row)).unwrap_or(204);
     expect("status", answer.status.to_string(), status.to_string());
-    let arrived = stage.lrs.writes() - writes;
-    expect("writes that arrived", arrived.to_string(), usize::from(refused.is_none()).to_string());
+    expect(
+        "writes that arrived",
+        (lrs.writes() - before).to_string(),
+        usize::from(refused.is_none()).to_string(),
+    );
     let is_ours = answer.field("proxy-status").is_some();
     expect("refused by the proxy", is_ours.to_string(), refused.is_some().to_string());
-
-    let old = row.exists.then(|| value(OLD));
-    let holds = match (status, row.method) {
-        (204, "DELETE") => None,
-        (204, "POST") if row.exists => Some(merged()),
-        (204, _) => Some(value(NEW)),
-        _ => old,
-    };
-    let stored = stage.lrs.stored(&target).map(|contents| value(std::str::from_utf8(&contents).unwrap()));
-    expect("the document holds", format!("{stored:?}"), format!("{holds:?}"));
+    let stored = lrs.stored(target).map(|contents| value(std::str::from_utf8(&contents).unwrap()));
+    expect("the document holds", format!("{stored:?}"), format!("{:?}", row.holds_after(status)));
     // A PUT that stated something learns its new ETag, which the next write may state.
     if (row.method, status) == ("PUT", 204) && row.stated != Nothing {
-        let read = client.send("GET", &target, &[row.version], "").await;
+        let read = client.send("GET", target, &[row.version], "").await;
         expect("ETag", format!("{:?}", answer.etag()), format!("{:?}", read.etag()));
     }
     wrong
@@ -259,12 +264,7 @@ fn value(json: &str) -> Value {
     serde_json::from_str(json).unwrap()
 }
 
-fn merged() -> Value {
-    let mut merged = value(OLD);
-    merged.as_object_mut().unwrap().extend(value(NEW).as_object().unwrap().clone());
-    merged
-}
-
+/// A document with a scope of its own.
 fn document(resource: Resource, number: usize) -> String {
     match resource {
         Resource::State => state_of(&number.to_string(), "s"),
@@ -276,58 +276,97 @@ fn document(resource: Resource, number: usize) -> String {
 async fn the_decision_table_holds_before(name: Name) {
     let stage = Stage::set(name, Duration::ZERO).await;
     let proxy = stage.proxy();
-    let (mut client, mut direct) = (proxy.connect().await, Client::connect(stage.address).await);
+    let mut clients = Clients { client: proxy.connect().await, direct: Client::connect(stage.address).await };
     let mut failures = Vec::new();
-    let rows = rows();
-    assert_eq!(rows.len(), 3 * 2 * 3 * 24 * 2);
-    for (number, row) in rows.iter().enumerate() {
-        failures.extend(wrong(&stage, name, row, number, &mut client, &mut direct).await);
+    for (number, row) in rows().iter().enumerate() {
+        let target = document(row.resource, number);
+        failures.extend(wrong(&stage.lrs, name, row, &target, &mut clients).await);
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     assert!(!proxy.said().contains("refuses its own entity-tag"), "every LRS was told its own words");
 }
 
-/// Lets writers who read the same document write at the same time, and counts those who are told that they won.
-async fn winners(address: SocketAddr, target: &str, tag: &str) -> usize {
+/// Lets sixteen writers PUT at the same time, on these targets in turn; what each of them is told.
+async fn race(address: SocketAddr, targets: &[String], condition: (&'static str, &str)) -> Vec<u16> {
     let barrier = Arc::new(Barrier::new(WRITERS));
     let mut writers = JoinSet::new();
-    for writer in 0..WRITERS {
-        let (barrier, target, tag) = (Arc::clone(&barrier), target.to_owned(), tag.to_owned());
+    for (writer, target) in (0..WRITERS).zip(targets.iter().cycle()) {
+        let (barrier, target) = (Arc::clone(&barrier), target.clone());
+        let (name, value) = (condition.0, condition.1.to_owned());
         writers.spawn(async move {
             let mut client = Client::connect(address).await;
             barrier.wait().await;
-            let body = format!("{{\"writer\":{writer}}}");
-            let answer: Answer = client.send("PUT", &target, &[V1, JSON, ("If-Match", &tag)], &body).await;
+            // Never what is there already: over that another could rightly win as well.
+            let body = format!("{{\"{name}\":{writer}}}");
+            let answer = client.send("PUT", &target, &[V1, JSON, (name, &value)], &body).await;
             assert_eq!(answer.ending, Ending::Complete);
-            assert!(matches!(answer.status, 204 | 412), "{answer:?}");
             answer.status
         });
     }
-    writers.join_all().await.into_iter().filter(|status| *status == 204).count()
+    writers.join_all().await
+}
+
+fn winners(statuses: &[u16]) -> usize {
+    statuses.iter().filter(|status| **status == 204).count()
+}
+
+fn assert_one_winner(statuses: &[u16], what: &str) {
+    assert_eq!(winners(statuses), 1, "{what}: {statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 412).count(), WRITERS - 1, "{what}: {statuses:?}");
 }
 
 async fn of_sixteen_writers_one_wins_before(name: Name) {
     let stage = Stage::set(name, Duration::from_millis(5)).await;
     let proxy = stage.proxy();
-    for (number, resource) in
-        [Resource::State, Resource::AgentProfile, Resource::ActivityProfile].into_iter().enumerate()
-    {
+    for (number, resource) in RESOURCES.into_iter().enumerate() {
+        let what = format!("{name:?}, {resource:?}");
         let target = document(resource, number);
-        stage.lrs.hold(&target, OLD);
-        let tag = proxy.get(&target).await.etag().unwrap().to_owned();
-        assert_eq!(winners(proxy.address, &target, &tag).await, 1, "{name:?}, {resource:?}");
+        let created = race(proxy.address, std::slice::from_ref(&target), ("If-None-Match", "*")).await;
+        assert_one_winner(&created, &what);
+        let read = proxy.get(&target).await;
+        assert_eq!(read.status, 200, "{what} is whole");
+        let condition = ("If-Match", read.etag().unwrap());
+        let written = race(proxy.address, std::slice::from_ref(&target), condition).await;
+        assert_one_winner(&written, &what);
     }
-    assert_eq!(stage.lrs.writes(), 3, "{name:?} saw no write but those of the winners");
+    assert_eq!(stage.lrs.writes(), 2 * RESOURCES.len(), "{name:?} saw no write but those of the winners");
 }
 
 /// Without the proxy the same race has several winners, so that the test above says something.
 async fn of_sixteen_writers_several_win_at(name: Name) {
-    let stage = Stage::set(name, Duration::from_millis(100)).await;
+    let stage = Stage::set(name, Duration::from_millis(300)).await;
     let target = document(Resource::State, 0);
     stage.lrs.hold(&target, OLD);
-    let tag = Client::connect(stage.address).await.send("GET", &target, &[V1], "").await;
-    let winners = winners(stage.address, &target, tag.etag().unwrap()).await;
-    assert!(winners > 1, "{name:?} let {winners} win");
+    let read = Client::connect(stage.address).await.send("GET", &target, &[V1], "").await;
+    let statuses = race(stage.address, &[target], ("If-Match", read.etag().unwrap())).await;
+    assert!(winners(&statuses) > 1, "{name:?}: {statuses:?}");
+}
+
+/// State without registration is State with any registration to some, so that both name one document.
+async fn whatever_the_registration_one_wins_before(name: Name) {
+    let stage = Stage::set(name, Duration::from_millis(5)).await;
+    let proxy = stage.proxy();
+    let target = document(Resource::State, 0);
+    let registered = format!("{target}&registration=0f8fad5b-d9cb-469f-a165-70867728950e");
+    stage.lrs.hold(&registered, OLD);
+    let read = proxy.get(&target).await;
+    let statuses = race(proxy.address, &[target, registered], ("If-Match", read.etag().unwrap())).await;
+    assert_one_winner(&statuses, &format!("{name:?}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_the_registration_one_wins() {
+    whatever_the_registration_one_wins_before(Name::LearningLocker).await;
+    whatever_the_registration_one_wins_before(Name::AdlLrs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_proxy_a_raced_creation_breaks_the_document_of_adl_lrs() {
+    let stage = Stage::set(Name::AdlLrs, Duration::from_millis(300)).await;
+    let target = document(Resource::AgentProfile, 0);
+    race(stage.address, std::slice::from_ref(&target), ("If-None-Match", "*")).await;
+    let read = Client::connect(stage.address).await.send("GET", &target, &[V1], "").await;
+    assert_eq!(read.status, 500, "{read:?}");
 }
 
 /// The tests of one LRS.
