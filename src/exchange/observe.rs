@@ -17,7 +17,7 @@ use super::outcome::Outcome;
 use super::write::named;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
-use crate::guard::evaluate::evaluate;
+use crate::guard::evaluate::{evaluate, repairs};
 use crate::guard::plan::{Plan, plan};
 use crate::guard::settle::{Settlement, settle};
 use crate::guard::verdict::{Clearance, Verdict};
@@ -101,6 +101,7 @@ impl Exchange {
             Plan::Learn => match self.learn(rule, head, &identity, outcome).await {
                 Ok(Probed::Found(found, lease, _)) => {
                     lease.into_iter().for_each(Lease::give_back);
+                    outcome.repairs = repairs(&stated, &found, policy.matching);
                     Some(evaluate(&policy, &stated, &found))
                 }
                 Ok(Probed::HandBack(_)) | Err(_) => None,

@@ -78,7 +78,7 @@ impl Exchange {
                 named_at_most_once(rule, &head)?;
                 onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
                 if http_body::Body::is_end_stream(&body) {
-                    self.read(rule, head, asked).await
+                    self.read(rule, head, asked, outcome).await
                 } else {
                     // What the representation depends on is in the body, so its tag would say too little.
                     self.relay(head, body).await

@@ -13,7 +13,7 @@ use super::outcome::Outcome;
 use crate::body::contents::Contents;
 use crate::body::paced::Paced;
 use crate::fault;
-use crate::guard::evaluate::evaluate;
+use crate::guard::evaluate::{evaluate, repairs};
 use crate::guard::plan::{Plan, plan};
 use crate::guard::settle::{Settlement, reads_back, settle};
 use crate::guard::verdict::Verdict;
@@ -67,6 +67,7 @@ impl Exchange {
                 match self.learn(rule, &head, &identity, outcome).await.map_err(Failure::Unsent)? {
                     Probed::Found(found, lease, fields) => {
                         asked.heard(&fields);
+                        outcome.repairs = repairs(&stated, &found, policy.matching);
                         (evaluate(&policy, &stated, &found), Some(found), lease)
                     }
                     Probed::HandBack(response) => {
