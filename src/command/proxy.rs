@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -13,6 +14,7 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::exchange::Exchange;
 use crate::memory::holds::Holds;
+use crate::memory::recent_reads::RecentReads;
 use crate::server::access_log::AccessLog;
 use crate::server::{self, MakeExchange};
 use crate::upstream::pool::Pool;
@@ -69,14 +71,15 @@ impl Proxy {
 fn exchanges(config: &Config) -> Arc<MakeExchange> {
     let rules = Arc::new(config.rules.clone());
     let holds = Holds::new(config.holds.clone());
+    let recent_reads = Arc::new(RecentReads::new(Instant::now()));
     let untranslated = Arc::default();
     let under_way = Arc::new(Semaphore::new(config.upstream.connections));
     let (exchange, upstream) = (config.exchange.clone(), config.upstream.clone());
     Arc::new(move || {
         let pool = Pool::new(upstream.clone(), Arc::clone(&under_way));
-        let (rules, holds, untranslated) =
-            (Arc::clone(&rules), Arc::clone(&holds), Arc::clone(&untranslated));
-        Exchange::new(exchange.clone(), rules, holds, untranslated, pool)
+        let (rules, holds, recent_reads, untranslated) =
+            (Arc::clone(&rules), Arc::clone(&holds), Arc::clone(&recent_reads), Arc::clone(&untranslated));
+        Exchange::new(exchange.clone(), rules, holds, recent_reads, untranslated, pool)
     })
 }
 

@@ -30,6 +30,8 @@ pub struct Outcome {
     pub verdict: Option<&'static str>,
     /// What it took for a stated entity-tag to name the current representation, where that was learned.
     pub repairs: Repairs,
+    /// Whether a write states an entity-tag that its peer was given only just before.
+    pub suspicious: bool,
     /// Why the answer was made here, where it was and no verdict asked for it.
     pub failure: Option<&'static str>,
     /// How long the write waited for its hold.
@@ -51,6 +53,7 @@ impl Outcome {
             mode: None,
             verdict: None,
             repairs: Repairs::NONE,
+            suspicious: false,
             failure: None,
             hold: None,
             probe: None,

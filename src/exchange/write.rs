@@ -52,6 +52,9 @@ impl Exchange {
             Err(Unidentified::Unnamed(what)) => return self.unnamed(&head, what, asked).await,
         };
 
+        let stated = Preconditions::from_fields(&head.headers, rule.matching);
+        outcome.suspicious = self.is_suspicious(&identity, stated.if_match.as_ref(), outcome);
+
         // hold
         let waits = Instant::now();
         let hold = self.holds.take(identity.scope).await.map_err(Failure::Denied)?;
@@ -60,7 +63,6 @@ impl Exchange {
 
         // learn, evaluate
         let policy = rule.policy(&head.method, &head.headers);
-        let stated = Preconditions::from_fields(&head.headers, rule.matching);
         let (verdict, found, probed) = match plan(&policy, &stated) {
             Plan::Decided(verdict) => (verdict, None, None),
             Plan::Learn => {

@@ -68,6 +68,7 @@ fn json_line(outcome: &Outcome, sent: u64) -> String {
     known("verdict", outcome.verdict.map(Value::from));
     let repairs: Vec<&str> = outcome.repairs.iter().map(Repair::as_str).collect();
     known("repairs", (!repairs.is_empty()).then(|| json!(repairs)));
+    known("suspicious", outcome.suspicious.then(|| true.into()));
     known("failure", outcome.failure.map(Value::from));
     known("hold_ms", outcome.hold.map(milliseconds));
     known("probe_ms", outcome.probe.map(milliseconds));
