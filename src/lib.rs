@@ -9,10 +9,10 @@
 //! |---|---|
 //! | 7 | [`command`]: one file a verb |
 //! | 6 | [`config`]: the file as written becomes the settings as meant |
-//! | 5 | [`server`]: sockets, connections, drain · [`admin`]: health |
+//! | 5 | [`server`]: sockets, connections, drain, metrics · [`admin`]: health, figures |
 //! | 4 | [`exchange`]: one request, from its head to its answer |
 //! | 3 | [`rule`]: which resource and document is it · [`upstream`]: sending, probing |
-//! | 2 | [`guard`]: may the write be applied · [`memory`]: holds · [`xapi`]: agents, alternate syntax |
+//! | 2 | [`guard`]: may the write be applied · [`memory`]: holds, recent reads · [`xapi`]: agents, alternate syntax |
 //! | 1 | [`semantics`]: RFC 9110's words · [`resource`] · [`fingerprint`] · [`body`] · [`drain`] · [`fault`] |
 
 pub mod admin;

@@ -1,4 +1,4 @@
-//! The admin listener: is the process alive, and is it ready?
+//! The admin listener: is the process alive, is it ready, and what has it counted?
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -21,10 +22,24 @@ const CONNECTIONS: usize = 64;
 /// How long a request's head may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves `/livez` and `/readyz` for as long as it is polled.
+/// What `/metrics` is made of (OpenMetrics 1.0.0).
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Where the figures come from that are shown here: each is asked for anew with every request.
+pub struct Figures {
+    /// All of them as OpenMetrics text; nothing when it cannot be had.
+    pub metrics: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Those that a person asks for.
+    pub status: Box<dyn Fn() -> Value + Send + Sync>,
+}
+
+/// Serves `/livez`, `/readyz`, `/metrics` and `/status.json` for as long as it is polled.
 ///
 /// It is the last to go: while the process drains, `/readyz` says so.
-pub async fn serve(listener: TcpListener, drain: Drain) {
+pub async fn serve(listener: TcpListener, figures: Figures, drain: Drain) {
+    let figures = Arc::new(figures);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -32,10 +47,10 @@ pub async fn serve(listener: TcpListener, drain: Drain) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let drain = drain.clone();
+        let (figures, drain) = (Arc::clone(&figures), drain.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let answer = answer(&request, &drain);
+                let answer = answer(&request, &figures, &drain);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let connection = http1::Builder::new()
@@ -49,7 +64,7 @@ pub async fn serve(listener: TcpListener, drain: Drain) {
     }
 }
 
-fn answer(request: &Request<Incoming>, drain: &Drain) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, figures: &Figures, drain: &Drain) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -59,14 +74,23 @@ fn answer(request: &Request<Incoming>, drain: &Drain) -> Response<Full<Bytes>> {
         "/livez" => text(StatusCode::OK, "ok\n"),
         "/readyz" if drain.has_begun() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         "/readyz" => text(StatusCode::OK, "ok\n"),
-        _ => text(StatusCode::NOT_FOUND, "there are /livez and /readyz\n"),
+        "/metrics" => match (figures.metrics)() {
+            Some(metrics) => made(StatusCode::OK, OPEN_METRICS, metrics),
+            None => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written down\n"),
+        },
+        "/status.json" => made(StatusCode::OK, JSON, format!("{:#}\n", (figures.status)())),
+        _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz, /metrics and /status.json\n"),
     }
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    made(status, TEXT, text)
+}
+
+fn made(status: StatusCode, media_type: &'static str, contents: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(contents.into()));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }

@@ -4,17 +4,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::admin;
+use crate::admin::{self, Figures};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::exchange::Exchange;
 use crate::memory::holds::Holds;
+use crate::memory::recent_reads::RecentReads;
 use crate::server::access_log::AccessLog;
-use crate::server::{self, MakeExchange};
+use crate::server::metrics::Metrics;
+use crate::server::{self, MakeExchange, Records};
 use crate::upstream::pool::Pool;
 
 /// A proxy whose addresses are bound, and which serves nobody yet.
@@ -43,7 +46,7 @@ impl Proxy {
         self.listener.local_addr()
     }
 
-    /// Where health is asked for.
+    /// Where health and figures are asked for.
     ///
     /// # Errors
     /// When the kernel does not tell.
@@ -58,8 +61,10 @@ impl Proxy {
     pub async fn serve(self, log: AccessLog, drain: Drain) -> io::Result<()> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let make = exchanges(&self.config);
-        let admin = tokio::spawn(admin::serve(self.admin, drain.clone()));
-        let served = server::run(self.listener, self.config.server, cores, make, log, drain).await;
+        let metrics = Arc::new(Metrics::new());
+        let admin = tokio::spawn(admin::serve(self.admin, figures(&metrics), drain.clone()));
+        let records = Records { log, metrics };
+        let served = server::run(self.listener, self.config.server, cores, make, records, drain).await;
         admin.abort();
         served
     }
@@ -69,15 +74,22 @@ impl Proxy {
 fn exchanges(config: &Config) -> Arc<MakeExchange> {
     let rules = Arc::new(config.rules.clone());
     let holds = Holds::new(config.holds.clone());
+    let recent_reads = Arc::new(RecentReads::new(Instant::now()));
     let untranslated = Arc::default();
     let under_way = Arc::new(Semaphore::new(config.upstream.connections));
     let (exchange, upstream) = (config.exchange.clone(), config.upstream.clone());
     Arc::new(move || {
         let pool = Pool::new(upstream.clone(), Arc::clone(&under_way));
-        let (rules, holds, untranslated) =
-            (Arc::clone(&rules), Arc::clone(&holds), Arc::clone(&untranslated));
-        Exchange::new(exchange.clone(), rules, holds, untranslated, pool)
+        let (rules, holds, recent_reads, untranslated) =
+            (Arc::clone(&rules), Arc::clone(&holds), Arc::clone(&recent_reads), Arc::clone(&untranslated));
+        Exchange::new(exchange.clone(), rules, holds, recent_reads, untranslated, pool)
     })
+}
+
+/// What has been counted, as the admin listener asks for it.
+fn figures(metrics: &Arc<Metrics>) -> Figures {
+    let (all, some) = (Arc::clone(metrics), Arc::clone(metrics));
+    Figures { metrics: Box::new(move || all.open_metrics().ok()), status: Box::new(move || some.status()) }
 }
 
 fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, String> {

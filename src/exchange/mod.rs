@@ -9,6 +9,7 @@ pub mod outcome;
 mod read;
 mod relay;
 mod serve;
+mod suspicion;
 mod write;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use dashmap::DashSet;
 use tokio_util::task::TaskTracker;
 
 use crate::memory::holds::Holds;
+use crate::memory::recent_reads::RecentReads;
 use crate::rule::Rule;
 use crate::rule::select::Rules;
 use crate::upstream::intake::Reading;
@@ -38,6 +40,7 @@ pub struct Exchange {
     settings: Settings,
     rules: Arc<Rules>,
     holds: Arc<Holds>,
+    recent_reads: Arc<RecentReads>,
     pool: Arc<Pool>,
     writes: TaskTracker,
     /// The resources whose upstream refuses its own entity-tags; shared by all cores.
@@ -48,15 +51,24 @@ pub struct Exchange {
 pub type Untranslated = DashSet<Arc<str>>;
 
 impl Exchange {
-    /// Puts together the exchanges of one core: its own connections, and the rules and holds that all cores share.
+    /// Puts together the exchanges of one core: its own connections, and the rules and memory that all cores share.
     pub fn new(
         settings: Settings,
         rules: Arc<Rules>,
         holds: Arc<Holds>,
+        recent_reads: Arc<RecentReads>,
         untranslated: Arc<Untranslated>,
         pool: Arc<Pool>,
     ) -> Arc<Self> {
-        Arc::new(Self { settings, rules, holds, pool, writes: TaskTracker::new(), untranslated })
+        Arc::new(Self {
+            settings,
+            rules,
+            holds,
+            recent_reads,
+            pool,
+            writes: TaskTracker::new(),
+            untranslated,
+        })
     }
 
     /// Waits until the last write that was begun has ended.

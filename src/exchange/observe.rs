@@ -17,7 +17,7 @@ use super::outcome::Outcome;
 use super::write::named;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
-use crate::guard::evaluate::evaluate;
+use crate::guard::evaluate::{evaluate, repairs};
 use crate::guard::plan::{Plan, plan};
 use crate::guard::settle::{Settlement, settle};
 use crate::guard::verdict::{Clearance, Verdict};
@@ -43,16 +43,20 @@ impl Exchange {
         outcome: &mut Outcome,
     ) -> Result<Answer, Failure> {
         let is_write = !matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+        let identity = identify(rule, &head);
         let is_ambiguous = spelling.is_some()
             || differently_cased(&head.method).is_some()
-            || matches!(identify(rule, &head), Err(Unidentified::Ambiguous(_)))
+            || matches!(identity, Err(Unidentified::Ambiguous(_)))
             || (is_write && dangerous_connection_option(&head.headers).is_some());
         onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
         if is_ambiguous {
             outcome.verdict = Some("ambiguous");
-        }
-        if !is_write || is_ambiguous {
             return self.relay(head, body).await;
+        }
+        if !is_write {
+            let answer = self.relay(head, body).await?;
+            self.note_read(identity.ok().as_ref(), &answer, outcome);
+            return Ok(answer);
         }
         let contents = match body.collect(rule.document_max).await {
             Ok(Collected::Whole(contents)) => contents,
@@ -84,6 +88,8 @@ impl Exchange {
             outcome.verdict = Some("unidentified");
             return None;
         };
+        let stated = Preconditions::from_fields(&head.headers, rule.matching);
+        outcome.suspicious = self.is_suspicious(&identity, stated.if_match.as_ref(), outcome);
         let waits = Instant::now();
         let hold = self.holds.take(identity.scope).await;
         outcome.hold = Some(waits.elapsed());
@@ -95,12 +101,12 @@ impl Exchange {
             }
         };
         let policy = rule.policy(&head.method, &head.headers);
-        let stated = Preconditions::from_fields(&head.headers, rule.matching);
         let verdict = match plan(&policy, &stated) {
             Plan::Decided(verdict) => Some(verdict),
             Plan::Learn => match self.learn(rule, head, &identity, outcome).await {
                 Ok(Probed::Found(found, lease, _)) => {
                     lease.into_iter().for_each(Lease::give_back);
+                    outcome.repairs = repairs(&stated, &found, policy.matching);
                     Some(evaluate(&policy, &stated, &found))
                 }
                 Ok(Probed::HandBack(_)) | Err(_) => None,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::{Method, Request, StatusCode};
 
 use crate::guard::policy::Mode;
+use crate::semantics::repair::Repairs;
 
 /// What an exchange came to. It holds no query, no credentials and nothing of a body.
 #[derive(Debug, Clone)]
@@ -27,6 +28,10 @@ pub struct Outcome {
     pub mode: Option<Mode>,
     /// The verdict on a write, where one was reached.
     pub verdict: Option<&'static str>,
+    /// What it took for a stated entity-tag to name the current representation, where that was learned.
+    pub repairs: Repairs,
+    /// Whether a write states an entity-tag that its peer was given only just before.
+    pub suspicious: bool,
     /// Why the answer was made here, where it was and no verdict asked for it.
     pub failure: Option<&'static str>,
     /// How long the write waited for its hold.
@@ -47,6 +52,8 @@ impl Outcome {
             resource: None,
             mode: None,
             verdict: None,
+            repairs: Repairs::NONE,
+            suspicious: false,
             failure: None,
             hold: None,
             probe: None,

@@ -7,9 +7,10 @@ use http::{Method, Request, Response, StatusCode};
 use super::Exchange;
 use super::answer::{self, Answer, AnswerBody, Asked};
 use super::failure::Failure;
+use super::outcome::Outcome;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
-use crate::guard::evaluate::{ReadVerdict, evaluate_read};
+use crate::guard::evaluate::{ReadVerdict, evaluate_read, repairs};
 use crate::guard::verdict::{Reason, Refusal};
 use crate::rule::Rule;
 use crate::semantics::entity_tag::EntityTag;
@@ -30,6 +31,7 @@ impl Exchange {
         rule: &Rule,
         mut head: Parts,
         asked: &mut Asked,
+        outcome: &mut Outcome,
     ) -> Result<Answer, Failure> {
         let stated = Preconditions::from_fields(&head.headers, rule.matching);
         let wants_body = head.method != Method::HEAD;
@@ -66,6 +68,7 @@ impl Exchange {
             return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
         };
         // evaluate, answer
+        outcome.repairs = repairs(&stated, &found, rule.matching);
         Ok(match evaluate_read(&stated, &found, rule.matching) {
             ReadVerdict::Send => {
                 without_body_for_head(answer::stamped(head, contents, &current.tag), wants_body)

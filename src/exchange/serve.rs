@@ -16,7 +16,7 @@ use super::outcome::Outcome;
 use crate::body::paced::Paced;
 use crate::guard::policy::Mode;
 use crate::rule::Rule;
-use crate::rule::identity::{Unidentified, identify};
+use crate::rule::identity::{Identity, Unidentified, identify};
 use crate::rule::select::Selection;
 use crate::upstream::onward;
 
@@ -75,10 +75,12 @@ impl Exchange {
 
         match head.method {
             Method::GET | Method::HEAD => {
-                named_at_most_once(rule, &head)?;
+                let identity = named_at_most_once(rule, &head)?;
                 onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
                 if http_body::Body::is_end_stream(&body) {
-                    self.read(rule, head, asked).await
+                    let answer = self.read(rule, head, asked, outcome).await?;
+                    self.note_read(identity.as_ref(), &answer, outcome);
+                    Ok(answer)
                 } else {
                     // What the representation depends on is in the body, so its tag would say too little.
                     self.relay(head, body).await
@@ -99,9 +101,10 @@ fn client_of(outcome: &Outcome) -> std::net::IpAddr {
 }
 
 /// A read needs no identity; but what could name two documents, or be executed as a write, is refused all the same.
-fn named_at_most_once(rule: &Rule, head: &Parts) -> Result<(), Failure> {
+fn named_at_most_once(rule: &Rule, head: &Parts) -> Result<Option<Identity>, Failure> {
     match identify(rule, head) {
         Err(Unidentified::Ambiguous(what)) => Err(Failure::Ambiguous(what)),
-        Ok(_) | Err(Unidentified::Unnamed(_)) => Ok(()),
+        Ok(identity) => Ok(Some(identity)),
+        Err(Unidentified::Unnamed(_)) => Ok(None),
     }
 }

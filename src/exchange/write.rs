@@ -13,7 +13,7 @@ use super::outcome::Outcome;
 use crate::body::contents::Contents;
 use crate::body::paced::Paced;
 use crate::fault;
-use crate::guard::evaluate::evaluate;
+use crate::guard::evaluate::{evaluate, repairs};
 use crate::guard::plan::{Plan, plan};
 use crate::guard::settle::{Settlement, reads_back, settle};
 use crate::guard::verdict::Verdict;
@@ -52,6 +52,9 @@ impl Exchange {
             Err(Unidentified::Unnamed(what)) => return self.unnamed(&head, what, asked).await,
         };
 
+        let stated = Preconditions::from_fields(&head.headers, rule.matching);
+        outcome.suspicious = self.is_suspicious(&identity, stated.if_match.as_ref(), outcome);
+
         // hold
         let waits = Instant::now();
         let hold = self.holds.take(identity.scope).await.map_err(Failure::Denied)?;
@@ -60,13 +63,13 @@ impl Exchange {
 
         // learn, evaluate
         let policy = rule.policy(&head.method, &head.headers);
-        let stated = Preconditions::from_fields(&head.headers, rule.matching);
         let (verdict, found, probed) = match plan(&policy, &stated) {
             Plan::Decided(verdict) => (verdict, None, None),
             Plan::Learn => {
                 match self.learn(rule, &head, &identity, outcome).await.map_err(Failure::Unsent)? {
                     Probed::Found(found, lease, fields) => {
                         asked.heard(&fields);
+                        outcome.repairs = repairs(&stated, &found, policy.matching);
                         (evaluate(&policy, &stated, &found), Some(found), lease)
                     }
                     Probed::HandBack(response) => {

@@ -6,6 +6,7 @@ use super::policy::{Policy, Treatment};
 use super::verdict::{Onward, Reason, Verdict};
 use crate::semantics::entity_tag::Comparison;
 use crate::semantics::preconditions::{Condition, Matching, Preconditions};
+use crate::semantics::repair::Repairs;
 use crate::semantics::representation::Representation;
 
 /// Judges a write: If-Match first, then If-None-Match; both must hold (RFC 9110 §13.2.2, steps 1 and 3).
@@ -59,12 +60,27 @@ pub fn evaluate_read(stated: &Preconditions, found: &Representation, matching: M
     }
 }
 
+/// Which repairs it took for what was stated to name the current representation, with the comparisons that are due for
+/// If-Match and If-None-Match (RFC 9110 §13.1.1, §13.1.2).
+pub fn repairs(stated: &Preconditions, found: &Representation, matching: Matching) -> Repairs {
+    let Representation::Current(current) = found else { return Repairs::NONE };
+    let taken = |condition: &Option<Condition>, comparison| {
+        condition
+            .as_ref()
+            .and_then(|condition| condition.names(current, comparison, matching))
+            .unwrap_or_default()
+    };
+    taken(&stated.if_match, Comparison::Strong) | taken(&stated.if_none_match, Comparison::Weak)
+}
+
 /// The first stated condition that does not hold.
 fn failed(stated: &Preconditions, found: &Representation, matching: Matching) -> Option<Reason> {
     if let Some(condition) = &stated.if_match {
         let holds = match found {
             Representation::Missing => false,
-            Representation::Current(current) => condition.names(current, Comparison::Strong, matching),
+            Representation::Current(current) => {
+                condition.names(current, Comparison::Strong, matching).is_some()
+            }
         };
         if !holds {
             return Some(Reason::IfMatchFailed);
@@ -74,7 +90,9 @@ fn failed(stated: &Preconditions, found: &Representation, matching: Matching) ->
         let names_current = match (condition, found) {
             (Condition::Malformed, _) => true,
             (_, Representation::Missing) => false,
-            (_, Representation::Current(current)) => condition.names(current, Comparison::Weak, matching),
+            (_, Representation::Current(current)) => {
+                condition.names(current, Comparison::Weak, matching).is_some()
+            }
         };
         if names_current {
             return Some(Reason::IfNoneMatchFailed);

@@ -7,4 +7,5 @@ pub mod entity_tag;
 pub mod fields;
 pub mod last_modified;
 pub mod preconditions;
+pub mod repair;
 pub mod representation;

@@ -4,6 +4,7 @@ use http::HeaderMap;
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 
 use super::entity_tag::{Comparison, EntityTag, is_etagc};
+use super::repair::{Repair, Repairs};
 use super::representation::Current;
 
 /// The preconditions of one request, as they were understood.
@@ -20,6 +21,8 @@ pub struct Preconditions {
 pub enum Condition {
     /// `*`: any current representation.
     Any,
+    /// `"*"`, which stands for `*` unless matching is strict.
+    QuotedAny,
     /// A list of entity-tags; at least one.
     Tags(Vec<Stated>),
     /// The field is there and cannot be understood. It must never become "no precondition".
@@ -79,7 +82,7 @@ impl Condition {
     pub fn parse(text: &[u8], matching: Matching) -> Self {
         match text.trim_ascii() {
             b"*" => return Self::Any,
-            b"\"*\"" if matching == Matching::Lenient => return Self::Any,
+            b"\"*\"" if matching == Matching::Lenient => return Self::QuotedAny,
             _ => {}
         }
         match members(text) {
@@ -92,31 +95,69 @@ impl Condition {
         }
     }
 
-    /// Whether the field names the current representation: `*` does, and so does one fitting member.
-    pub fn names(&self, current: &Current, comparison: Comparison, matching: Matching) -> bool {
+    /// Whether the field names the current representation, as `*` does and a list with one fitting member, and which
+    /// repairs that took.
+    ///
+    /// A list that names it as RFC 9110 says took none, whatever its other members look like.
+    pub fn names(&self, current: &Current, comparison: Comparison, matching: Matching) -> Option<Repairs> {
         match self {
-            Self::Any => true,
-            Self::Tags(tags) => tags.iter().any(|tag| tag.names(current, comparison, matching)),
-            Self::Malformed => false,
+            Self::Any => Some(Repairs::NONE),
+            Self::QuotedAny => Some(Repairs::NONE.with(Repair::QuotedStar, true)),
+            Self::Tags(tags) => {
+                let mut naming = tags.iter().filter_map(|tag| tag.names(current, comparison, matching));
+                let first = naming.next()?;
+                Some(if naming.any(Repairs::is_empty) { Repairs::NONE } else { first })
+            }
+            Self::Malformed => None,
         }
+    }
+
+    /// The entity-tags that the field lists; none for `*`.
+    pub fn tags(&self) -> impl Iterator<Item = &EntityTag> {
+        let listed = match self {
+            Self::Tags(tags) => tags.as_slice(),
+            Self::Any | Self::QuotedAny | Self::Malformed => &[],
+        };
+        listed.iter().map(|stated| &stated.tag)
     }
 }
 
 impl Stated {
-    /// Whether this member names the current representation, by our tag or by the upstream's own.
+    /// Whether this member names the current representation, by our tag or by the upstream's own, and which repairs
+    /// that took.
     ///
     /// The repairs are for our tag alone: its opaque-tag is a digest that we minted, so that a weakened or
-    /// suffixed form of it still stands for exactly one sequence of bytes.
-    fn names(&self, current: &Current, comparison: Comparison, matching: Matching) -> bool {
+    /// suffixed form of it still stands for exactly one sequence of bytes. Strict matching counts none, since what it
+    /// accepts are tags that RFC 9110 lets an origin accept.
+    fn names(&self, current: &Current, comparison: Comparison, matching: Matching) -> Option<Repairs> {
         let is_upstreams =
             || current.upstream_tag.as_ref().is_some_and(|upstream| self.tag.matches(upstream, comparison));
-        self.tag.matches(&current.tag, comparison)
-            || is_upstreams()
-            || (matching == Matching::Lenient && self.is_form_of(&current.tag))
+        let needed = if self.tag.matches(&current.tag, comparison) {
+            Repairs::NONE
+        } else if is_upstreams() {
+            Repairs::NONE.with(Repair::UpstreamTag, true)
+        } else if matching == Matching::Lenient {
+            self.as_form_of(&current.tag, comparison)?
+        } else {
+            return None;
+        };
+        Some(match matching {
+            Matching::Lenient => needed
+                .with(Repair::Unquoted, self.quoting == Quoting::Never)
+                .with(Repair::DoublyQuoted, self.quoting == Quoting::Twice),
+            Matching::Strict => Repairs::NONE,
+        })
     }
 
-    fn is_form_of(&self, ours: &EntityTag) -> bool {
-        without_coding(self.tag.opaque()).eq_ignore_ascii_case(ours.opaque())
+    /// What was done to our tag to make it this one, where it is one of its forms; quoting is seen to elsewhere.
+    fn as_form_of(&self, ours: &EntityTag, comparison: Comparison) -> Option<Repairs> {
+        let opaque = without_coding(self.tag.opaque());
+        opaque.eq_ignore_ascii_case(ours.opaque()).then(|| {
+            Repairs::NONE
+                .with(Repair::UpperCase, opaque != ours.opaque())
+                .with(Repair::Weak, comparison == Comparison::Strong && self.tag.is_weak())
+                .with(Repair::CodingSuffix, opaque.len() < self.tag.opaque().len())
+        })
     }
 }
 
@@ -197,35 +238,63 @@ mod tests {
         }
     }
 
+    /// The repairs that it took for this text to name the current representation, if it does.
+    fn repairs(text: &str, comparison: Comparison, matching: Matching) -> Option<Vec<&'static str>> {
+        let named = Condition::parse(text.as_bytes(), matching).names(&current(), comparison, matching);
+        named.map(|repairs| repairs.iter().map(Repair::as_str).collect())
+    }
+
     fn names(text: &str, comparison: Comparison, matching: Matching) -> bool {
-        Condition::parse(text.as_bytes(), matching).names(&current(), comparison, matching)
+        repairs(text, comparison, matching).is_some()
     }
 
     #[test]
     fn forms_of_our_tag_that_clients_and_hops_make() {
         let upper = OURS.to_uppercase();
-        for form in [
-            format!("\"{OURS}\""),
-            OURS.to_owned(),
-            format!("\"\"{OURS}\"\""),
-            format!("\"{upper}\""),
-            upper.clone(),
-            format!("W/\"{OURS}\""),
-            format!("W/{OURS}"),
-            format!("\"{OURS}-gzip\""),
-            format!("\"{OURS}--gzip\""),
-            format!("\"{OURS};gzip\""),
-            format!("\"{OURS}-br\""),
-            format!("\"{OURS}-zstd\""),
-            format!("W/\"{OURS}-gzip\""),
-            format!("\"other\", \"{OURS}\""),
-            format!(",, \"{OURS}\" ,"),
-            "*".to_owned(),
-            "\"*\"".to_owned(),
-            "\"Theirs-7\"".to_owned(),
+        // A form, and the repairs that the strong comparison takes; the weak one takes all of them but `weak`.
+        for (form, counted) in [
+            (format!("\"{OURS}\""), &[][..]),
+            (OURS.to_owned(), &["unquoted"]),
+            (format!("\"\"{OURS}\"\""), &["doubly-quoted"]),
+            (format!("\"{upper}\""), &["upper-case"]),
+            (upper.clone(), &["unquoted", "upper-case"]),
+            (format!("W/\"{OURS}\""), &["weak"]),
+            (format!("W/{OURS}"), &["unquoted", "weak"]),
+            (format!("W/\"\"{upper}-br\"\""), &["doubly-quoted", "upper-case", "weak", "coding-suffix"]),
+            (format!("\"{OURS}-gzip\""), &["coding-suffix"]),
+            (format!("\"{OURS}--gzip\""), &["coding-suffix"]),
+            (format!("\"{OURS};gzip\""), &["coding-suffix"]),
+            (format!("\"{OURS}-br\""), &["coding-suffix"]),
+            (format!("\"{OURS}-zstd\""), &["coding-suffix"]),
+            (format!("\"{OURS}-deflate\""), &["coding-suffix"]),
+            (format!("W/\"{OURS}-gzip\""), &["weak", "coding-suffix"]),
+            (format!("\"other\", \"{OURS}\""), &[]),
+            (format!("\"other\", {OURS}"), &["unquoted"]),
+            (format!("W/\"{OURS}\", \"{OURS}\""), &[]),
+            (format!("{OURS}, \"{OURS}-gzip\""), &["unquoted"]),
+            (format!("W/\"other\", \"other-gzip\", OTHER, \"{OURS}\""), &[]),
+            (format!(",, \"{OURS}\" ,"), &[]),
+            ("*".to_owned(), &[]),
+            ("\"*\"".to_owned(), &["quoted-star"]),
+            ("\"Theirs-7\"".to_owned(), &["upstream-tag"]),
+            ("Theirs-7".to_owned(), &["unquoted", "upstream-tag"]),
+            (format!("\"Theirs-7\", \"{OURS}\""), &[]),
         ] {
-            assert!(names(&form, Comparison::Strong, Matching::Lenient), "{form} names the current one");
+            assert_eq!(
+                repairs(&form, Comparison::Strong, Matching::Lenient).as_deref(),
+                Some(counted),
+                "{form}"
+            );
+            let counted: Vec<_> = counted.iter().copied().filter(|kind| *kind != "weak").collect();
+            assert_eq!(repairs(&form, Comparison::Weak, Matching::Lenient), Some(counted), "{form}");
         }
+    }
+
+    #[test]
+    fn a_tag_that_upstream_and_proxy_share_is_ours() {
+        let current = Current { upstream_tag: Some(current().tag), ..current() };
+        let stated = Condition::parse(format!("\"{OURS}\"").as_bytes(), Matching::Lenient);
+        assert_eq!(stated.names(&current, Comparison::Strong, Matching::Lenient), Some(Repairs::NONE));
     }
 
     #[test]
@@ -240,9 +309,14 @@ mod tests {
         ] {
             assert!(!names(&form, Comparison::Strong, Matching::Strict), "{form} is a repaired form");
         }
-        assert!(names(&format!("\"{OURS}\""), Comparison::Strong, Matching::Strict));
-        assert!(names(&format!("W/\"{OURS}\""), Comparison::Weak, Matching::Strict));
-        assert!(names("\"Theirs-7\"", Comparison::Strong, Matching::Strict));
+        for (form, comparison) in [
+            (format!("\"{OURS}\""), Comparison::Strong),
+            (format!("W/\"{OURS}\""), Comparison::Weak),
+            ("\"Theirs-7\"".to_owned(), Comparison::Strong),
+            ("*".to_owned(), Comparison::Strong),
+        ] {
+            assert_eq!(repairs(&form, comparison, Matching::Strict), Some(vec![]), "{form}");
+        }
     }
 
     #[test]
@@ -283,7 +357,7 @@ mod tests {
         fields.append(IF_MATCH, format!("\"{OURS}\"").parse().expect("a field value"));
         let stated = Preconditions::from_fields(&fields, Matching::Strict);
         let if_match = stated.if_match.expect("stated");
-        assert!(if_match.names(&current(), Comparison::Strong, Matching::Strict));
+        assert!(if_match.names(&current(), Comparison::Strong, Matching::Strict).is_some());
     }
 
     #[test]
@@ -327,6 +401,21 @@ mod tests {
             for comparison in [Comparison::Strong, Comparison::Weak] {
                 if names(&text, comparison, Matching::Strict) {
                     prop_assert!(names(&text, comparison, Matching::Lenient), "{}", text);
+                }
+            }
+        }
+
+        #[test]
+        fn a_repair_is_counted_exactly_where_strict_matching_would_not_do(
+            weak in "(W/)?",
+            open in "\"{0,2}",
+            opaque in "([A-Fa-f0-9]{40}|a9993e364706816aba3e25717850c26c9cd0d89d|A9993E364706816ABA3E25717850C26C9CD0D89D)",
+            suffix in "(-gzip|--br|;zstd)?",
+        ) {
+            let text = format!("{weak}{open}{opaque}{suffix}{open}");
+            for comparison in [Comparison::Strong, Comparison::Weak] {
+                if let Some(repairs) = repairs(&text, comparison, Matching::Lenient) {
+                    prop_assert_eq!(repairs.is_empty(), names(&text, comparison, Matching::Strict), "{}", text);
                 }
             }
         }

@@ -8,6 +8,7 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 
 use crate::exchange::outcome::Outcome;
 use crate::guard::policy::Mode;
+use crate::semantics::repair::Repair;
 
 /// Where exchanges are logged. Clones write to the same place.
 #[derive(Debug, Clone)]
@@ -65,6 +66,9 @@ fn json_line(outcome: &Outcome, sent: u64) -> String {
     known("resource", outcome.resource.as_deref().map(Value::from));
     known("mode", outcome.mode.map(|mode| mode_name(mode).into()));
     known("verdict", outcome.verdict.map(Value::from));
+    let repairs: Vec<&str> = outcome.repairs.iter().map(Repair::as_str).collect();
+    known("repairs", (!repairs.is_empty()).then(|| json!(repairs)));
+    known("suspicious", outcome.suspicious.then(|| true.into()));
     known("failure", outcome.failure.map(Value::from));
     known("hold_ms", outcome.hold.map(milliseconds));
     known("probe_ms", outcome.probe.map(milliseconds));

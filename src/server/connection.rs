@@ -15,9 +15,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
-use super::Settings;
-use super::access_log::AccessLog;
 use super::sending::Sending;
+use super::{Records, Settings};
 use crate::body::paced::Interrupted;
 use crate::drain::Drain;
 use crate::exchange::Exchange;
@@ -30,7 +29,7 @@ pub(super) fn serve(
     client: SocketAddr,
     settings: &Settings,
     exchange: Arc<Exchange>,
-    log: AccessLog,
+    records: Records,
     drain: Drain,
 ) -> impl Future<Output = ()> + use<> {
     let mut builder = http1::Builder::new();
@@ -41,10 +40,10 @@ pub(super) fn serve(
         .preserve_header_case(true);
     let draining = drain.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (exchange, log) = (Arc::clone(&exchange), log.clone());
-        // Made before the first wait, so that a client that leaves early is logged as well.
+        let (exchange, records) = (Arc::clone(&exchange), records.clone());
+        // Made before the first wait, so that a client that leaves early is recorded as well.
         let mut record =
-            Record { outcome: Outcome::of(&request, client), sent: 0, log, drain: draining.clone() };
+            Record { outcome: Outcome::of(&request, client), sent: 0, records, drain: draining.clone() };
         async move {
             let answer = exchange.serve(request, &mut record.outcome).await;
             Ok::<_, Infallible>(answer.map(|body| Logged { body, record }))
@@ -66,11 +65,11 @@ pub(super) fn serve(
     }
 }
 
-/// The record of an exchange, which is logged when the exchange is over, in whatever way.
+/// The record of an exchange, which is taken when the exchange is over, in whatever way.
 struct Record {
     outcome: Outcome,
     sent: u64,
-    log: AccessLog,
+    records: Records,
     drain: Drain,
 }
 
@@ -80,7 +79,7 @@ impl Drop for Record {
             let left = if self.drain.has_cut_off() { "cut-off" } else { "client-left" };
             self.outcome.failure.get_or_insert(left);
         }
-        self.log.write(&self.outcome, self.sent);
+        self.records.take(&self.outcome, self.sent);
     }
 }
 

@@ -12,8 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::access_log::AccessLog;
-use super::{MakeExchange, Settings, connection, released};
+use super::{MakeExchange, Records, Settings, connection, released};
 use crate::drain::Drain;
 
 /// A core that is running.
@@ -46,14 +45,14 @@ impl Core {
     pub(super) fn start(
         settings: Settings,
         exchange: Arc<MakeExchange>,
-        log: AccessLog,
+        records: Records,
         drain: Drain,
     ) -> io::Result<Self> {
         let (accepted, queue) = mpsc::unbounded_channel();
         let (finish, finished) = oneshot::channel();
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("staleguard-core".into()).spawn(move || {
-            runtime.block_on(live(queue, &settings, &exchange, &log, &drain));
+            runtime.block_on(live(queue, &settings, &exchange, &records, &drain));
             // What is still under way has had its time: its sockets are reset with the runtime.
             drop(runtime);
             let _ = finish.send(());
@@ -87,15 +86,21 @@ async fn live(
     mut queue: mpsc::UnboundedReceiver<Accepted>,
     settings: &Settings,
     exchange: &Arc<MakeExchange>,
-    log: &AccessLog,
+    records: &Records,
     drain: &Drain,
 ) {
     let exchange = exchange();
     let connections = TaskTracker::new();
     while let Some(Accepted { stream, client, place }) = queue.recv().await {
         let Ok(stream) = TcpStream::from_std(stream) else { continue };
-        let serving =
-            connection::serve(stream, client, settings, Arc::clone(&exchange), log.clone(), drain.clone());
+        let serving = connection::serve(
+            stream,
+            client,
+            settings,
+            Arc::clone(&exchange),
+            records.clone(),
+            drain.clone(),
+        );
         connections.spawn(async move {
             serving.await;
             drop(place);

@@ -1,11 +1,13 @@
-//! Sockets and connections: accepting, serving, draining, and one line in the access log per exchange.
+//! Sockets and connections: accepting, serving, draining; and each exchange is logged and counted once it is over.
 //!
 //! There is one listening socket, and one runtime per core with its own connections to the upstream. An accepted
 //! connection is handed once, to the core with the fewest, and stays there.
 
 pub mod access_log;
+mod clients;
 mod connection;
 mod core;
+pub mod metrics;
 mod sending;
 
 use std::io;
@@ -18,8 +20,10 @@ use tokio::sync::Semaphore;
 
 use self::access_log::AccessLog;
 use self::core::Core;
+use self::metrics::Metrics;
 use crate::drain::Drain;
 use crate::exchange::Exchange;
+use crate::exchange::outcome::Outcome;
 
 /// How clients are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +44,24 @@ pub struct Settings {
     pub access_log: bool,
 }
 
+/// Where exchanges are recorded. Clones record in the same places.
+#[derive(Debug, Clone)]
+pub struct Records {
+    /// One line for each.
+    pub log: AccessLog,
+    /// All of them together.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Records {
+    /// Records an exchange that is over, and how many bytes of body its client was sent.
+    fn take(&self, outcome: &Outcome, sent: u64) {
+        // In this order, so that whoever has read the line finds it counted.
+        self.metrics.count(outcome);
+        self.log.write(outcome, sent);
+    }
+}
+
 /// Makes the exchanges of a core; called once on each.
 pub type MakeExchange = dyn Fn() -> Arc<Exchange> + Send + Sync;
 
@@ -52,11 +74,11 @@ pub async fn run(
     settings: Settings,
     cores: usize,
     exchange: Arc<MakeExchange>,
-    log: AccessLog,
+    records: Records,
     drain: Drain,
 ) -> io::Result<()> {
     let cores = (0..cores.max(1))
-        .map(|_| Core::start(settings.clone(), Arc::clone(&exchange), log.clone(), drain.clone()))
+        .map(|_| Core::start(settings.clone(), Arc::clone(&exchange), records.clone(), drain.clone()))
         .collect::<io::Result<Vec<_>>>()?;
     let places = Arc::new(Semaphore::new(settings.connections));
     accept(&listener, &cores, &places, &drain).await;

@@ -96,16 +96,25 @@ async fn arguments_that_are_none_are_a_matter_of_usage() {
 }
 
 #[tokio::test]
-async fn health_is_told_on_the_admin_address() {
+async fn health_and_figures_are_told_on_the_admin_address() {
     let store = Store::start();
     let proxy = Proxy::before(&store);
-    for path in ["/livez", "/readyz"] {
-        assert_eq!(send(proxy.admin, "GET", path, &[], "").await.status, 200, "{path}");
+    for (path, media_type) in [
+        ("/livez", "text/plain; charset=utf-8"),
+        ("/readyz", "text/plain; charset=utf-8"),
+        ("/metrics", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        ("/status.json", "application/json"),
+    ] {
+        let answer = send(proxy.admin, "GET", path, &[], "").await;
+        assert_eq!((answer.status, answer.field("content-type")), (200, Some(media_type)), "{path}");
+        assert_eq!(answer.field("cache-control"), Some("no-store"), "{path}");
         assert_eq!(send(proxy.admin, "HEAD", path, &[], "").await.status, 200, "{path}");
+        assert_eq!(send(proxy.admin, "POST", path, &[], "").await.status, 405, "{path}");
         assert_eq!(proxy.get(path).await.status, 404, "on the other address it is the upstream's");
     }
     assert_eq!(send(proxy.admin, "GET", "/elsewhere", &[], "").await.status, 404);
-    assert_eq!(store.seen().len(), 2);
+    assert_eq!(store.seen().len(), 4);
+    assert!(send(proxy.admin, "GET", "/metrics", &[], "").await.text().ends_with("# EOF\n"));
 }
 
 #[tokio::test]

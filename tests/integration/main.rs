@@ -24,6 +24,8 @@ mod observe;
 mod panic;
 mod races;
 mod relay;
+mod repairs;
 mod select;
 mod settle;
 mod support;
+mod suspicion;

@@ -1,8 +1,8 @@
 //! A client that sends what it is told, in the pieces it is told, and reads answers as they stand.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::wire::{Ending, Framing, Head, Wire};
 use super::within;
@@ -30,6 +30,13 @@ impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = within("the connection", TcpStream::connect(address)).await.unwrap();
         Self { wire: Wire::new(stream) }
+    }
+
+    /// From this local address, as another machine would.
+    pub(crate) async fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        Self { wire: Wire::new(within("the connection", socket.connect(address)).await.unwrap()) }
     }
 
     /// Sends a whole request; Host and Content-Length are set where `fields` leaves them out.

@@ -1,5 +1,6 @@
 //! The proxy as its users run it: the binary as a child process, known by what it prints.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -94,6 +95,25 @@ impl Proxy {
 
     pub(crate) async fn get(&self, target: &str) -> Answer {
         self.send("GET", target, &[], "").await
+    }
+
+    /// What `/metrics` says: every sample by its name and labels.
+    pub(crate) async fn metrics(&self) -> BTreeMap<String, u64> {
+        let answer = send(self.admin, "GET", "/metrics", &[], "").await;
+        assert_eq!(answer.status, 200, "{answer:#?}");
+        let text = answer.text();
+        let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            (name.to_owned(), value.parse().unwrap())
+        });
+        samples.collect()
+    }
+
+    /// What `/status.json` says.
+    pub(crate) async fn status_json(&self) -> Value {
+        let answer = send(self.admin, "GET", "/status.json", &[], "").await;
+        assert_eq!(answer.status, 200, "{answer:#?}");
+        serde_json::from_slice(&answer.body).unwrap()
     }
 
     /// Waits for a line of the access log that fits.

@@ -1,0 +1,170 @@
+//! What all exchanges together came to: counted when each is over, told as OpenMetrics text and as JSON.
+//!
+//! Labels are closed sets: nothing that a client sends becomes one. What is told by client is told as JSON only.
+
+use std::fmt;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use serde_json::{Map, Value, json};
+
+use super::clients::Clients;
+use crate::exchange::outcome::Outcome;
+use crate::semantics::repair::Repair;
+
+/// How many clients are counted one by one; an address takes a hundred bytes, and a person reads no longer a list.
+const CLIENTS: usize = 1000;
+
+/// The counters of the process; every core shares them.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    repairs: Family<RepairLabels, Counter>,
+    suspicious_writes: Counter,
+    suspicious: Clients,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RepairLabels {
+    kind: &'static str,
+}
+
+impl Metrics {
+    /// Nothing has been counted. What can be counted is told from the start: a rate needs the zero it began with.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("staleguard");
+        let repairs = Family::<RepairLabels, Counter>::default();
+        for repair in Repair::ALL {
+            drop(repairs.get_or_create(&RepairLabels::of(repair)));
+        }
+        // The library writes `_total` behind the name of a counter and a full stop behind its sentence.
+        registry.register(
+            "repairs",
+            "Forms of entity-tags that were repaired because they named the current representation",
+            repairs.clone(),
+        );
+        let suspicious_writes = Counter::default();
+        registry.register(
+            "suspicious_writes",
+            "Writes that stated an entity-tag which their peer had been given only just before",
+            suspicious_writes.clone(),
+        );
+        Self { registry, repairs, suspicious_writes, suspicious: Clients::new(CLIENTS) }
+    }
+
+    /// Counts an exchange that is over.
+    pub(super) fn count(&self, outcome: &Outcome) {
+        for repair in outcome.repairs.iter() {
+            self.repairs.get_or_create(&RepairLabels::of(repair)).inc();
+        }
+        if outcome.suspicious {
+            self.suspicious_writes.inc();
+            self.suspicious.count(outcome.client.ip().to_canonical());
+        }
+    }
+
+    /// Everything as OpenMetrics text, version 1.0.0.
+    ///
+    /// # Errors
+    /// When the library cannot write a metric down.
+    pub fn open_metrics(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// What a person asks for: `{"repairs": {KIND: COUNT}, "suspicious": [{"client": ADDRESS, "count": COUNT}]}`.
+    ///
+    /// Who has most comes first. Clients that are not counted one by one come last, together as `others`.
+    pub fn status(&self) -> Value {
+        let repairs: Map<String, Value> = Repair::ALL
+            .into_iter()
+            .map(|repair| {
+                let count = self.repairs.get_or_create(&RepairLabels::of(repair)).get();
+                (repair.as_str().to_owned(), count.into())
+            })
+            .collect();
+        let (clients, others) = self.suspicious.counts();
+        let clients = clients.into_iter().map(|(client, count)| (client.to_string(), count));
+        let others = (others > 0).then(|| ("others".to_owned(), others));
+        let suspicious: Vec<Value> = clients
+            .chain(others)
+            .map(|(client, count)| json!({ "client": client, "count": count }))
+            .collect();
+        json!({ "repairs": repairs, "suspicious": suspicious })
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RepairLabels {
+    fn of(repair: Repair) -> Self {
+        Self { kind: repair.as_str() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn outcome() -> Outcome {
+        let request = Request::new(());
+        Outcome::of(&request, "[::ffff:203.0.113.7]:5000".parse().expect("an address"))
+    }
+
+    #[test]
+    fn everything_is_told_from_the_start() {
+        let metrics = Metrics::new();
+        let text = metrics.open_metrics().expect("a string takes everything");
+        for repair in Repair::ALL {
+            let line = format!("staleguard_repairs_total{{kind=\"{}\"}} 0\n", repair.as_str());
+            assert!(text.contains(&line), "{line}{text}");
+            assert_eq!(metrics.status()["repairs"][repair.as_str()], 0);
+        }
+        assert!(text.contains("staleguard_suspicious_writes_total 0\n"), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        assert_eq!(metrics.status()["suspicious"], json!([]));
+    }
+
+    #[test]
+    fn an_exchange_that_was_nothing_special_counts_nothing() {
+        let metrics = Metrics::new();
+        let before = metrics.status();
+        metrics.count(&outcome());
+        assert_eq!(metrics.status(), before);
+    }
+
+    #[test]
+    fn suspicious_writes_are_told_by_client() {
+        let metrics = Metrics::new();
+        let suspicious = Outcome { suspicious: true, ..outcome() };
+        metrics.count(&suspicious);
+        metrics.count(&suspicious);
+        assert_eq!(metrics.status()["suspicious"], json!([{ "client": "203.0.113.7", "count": 2 }]));
+        let text = metrics.open_metrics().expect("a string takes everything");
+        assert!(text.contains("staleguard_suspicious_writes_total 2\n"), "{text}");
+        assert!(!text.contains("203.0.113.7"), "no client becomes a label");
+    }
+
+    #[test]
+    fn clients_beyond_the_bound_are_told_together() {
+        let metrics = Metrics::new();
+        for client in 0..CLIENTS + 2 {
+            let client = std::net::Ipv4Addr::from_bits(u32::try_from(client).expect("a thousand or so"));
+            metrics.count(&Outcome { suspicious: true, client: (client, 1).into(), ..outcome() });
+        }
+        let status = metrics.status();
+        let told = status["suspicious"].as_array().expect("a list");
+        assert_eq!(told.len(), CLIENTS + 1);
+        assert_eq!(told.last(), Some(&json!({ "client": "others", "count": 2 })));
+    }
+}
