@@ -12,6 +12,7 @@ use crate::admin;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::exchange::Exchange;
+use crate::memory::Memory;
 use crate::memory::holds::Holds;
 use crate::server::access_log::AccessLog;
 use crate::server::{self, MakeExchange};
@@ -69,14 +70,15 @@ impl Proxy {
 fn exchanges(config: &Config) -> Arc<MakeExchange> {
     let rules = Arc::new(config.rules.clone());
     let holds = Holds::new(config.holds.clone());
+    let memory = Arc::new(Memory::new(config.remembered_max));
     let untranslated = Arc::default();
     let under_way = Arc::new(Semaphore::new(config.upstream.connections));
     let (exchange, upstream) = (config.exchange.clone(), config.upstream.clone());
     Arc::new(move || {
         let pool = Pool::new(upstream.clone(), Arc::clone(&under_way));
-        let (rules, holds, untranslated) =
-            (Arc::clone(&rules), Arc::clone(&holds), Arc::clone(&untranslated));
-        Exchange::new(exchange.clone(), rules, holds, untranslated, pool)
+        let (rules, holds) = (Arc::clone(&rules), Arc::clone(&holds));
+        let (memory, untranslated) = (Arc::clone(&memory), Arc::clone(&untranslated));
+        Exchange::new(exchange.clone(), rules, holds, memory, untranslated, pool)
     })
 }
 

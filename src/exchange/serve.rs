@@ -16,8 +16,9 @@ use super::outcome::Outcome;
 use crate::body::paced::Paced;
 use crate::guard::policy::Mode;
 use crate::rule::Rule;
-use crate::rule::identity::{Unidentified, identify};
+use crate::rule::identity::{Identity, Unidentified, identify};
 use crate::rule::select::Selection;
+use crate::semantics::credentials::is_signed;
 use crate::upstream::onward;
 
 impl Exchange {
@@ -75,12 +76,15 @@ impl Exchange {
 
         match head.method {
             Method::GET | Method::HEAD => {
-                named_at_most_once(rule, &head)?;
+                let identity = named_at_most_once(rule, &head)?;
                 onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
-                if http_body::Body::is_end_stream(&body) {
-                    self.read(rule, head, asked).await
+                // What a representation depends on may be in a body, so its tag would say too little; and a signature
+                // covers the method, so that a signed HEAD cannot become a GET.
+                let is_whole_in_head = http_body::Body::is_end_stream(&body);
+                let may_be_get = head.method == Method::GET || !is_signed(&head);
+                if is_whole_in_head && may_be_get {
+                    self.read(rule, identity.as_ref(), head, asked).await
                 } else {
-                    // What the representation depends on is in the body, so its tag would say too little.
                     self.relay(head, body).await
                 }
             }
@@ -99,9 +103,10 @@ fn client_of(outcome: &Outcome) -> std::net::IpAddr {
 }
 
 /// A read needs no identity; but what could name two documents, or be executed as a write, is refused all the same.
-fn named_at_most_once(rule: &Rule, head: &Parts) -> Result<(), Failure> {
+fn named_at_most_once(rule: &Rule, head: &Parts) -> Result<Option<Identity>, Failure> {
     match identify(rule, head) {
         Err(Unidentified::Ambiguous(what)) => Err(Failure::Ambiguous(what)),
-        Ok(_) | Err(Unidentified::Unnamed(_)) => Ok(()),
+        Err(Unidentified::Unnamed(_)) => Ok(None),
+        Ok(identity) => Ok(Some(identity)),
     }
 }

@@ -103,16 +103,20 @@ impl Condition {
 }
 
 impl Stated {
-    /// Whether this member names the current representation, by our tag or by the upstream's own.
+    /// Whether this member names the current representation, by our tag, its alias, or the upstream's own.
     ///
-    /// The repairs are for our tag alone: its opaque-tag is a digest that we minted, so that a weakened or
-    /// suffixed form of it still stands for exactly one sequence of bytes.
+    /// The repairs are for our tag and its alias alone: their opaque-tags are digests, so that a weakened or
+    /// suffixed form of them still stands for exactly one sequence of bytes.
     fn names(&self, current: &Current, comparison: Comparison, matching: Matching) -> bool {
         let is_upstreams =
             || current.upstream_tag.as_ref().is_some_and(|upstream| self.tag.matches(upstream, comparison));
         self.tag.matches(&current.tag, comparison)
             || is_upstreams()
-            || (matching == Matching::Lenient && self.is_form_of(&current.tag))
+            || (matching == Matching::Lenient
+                && [Some(&current.tag), current.alias.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .any(|t| self.is_form_of(t)))
     }
 
     fn is_form_of(&self, ours: &EntityTag) -> bool {
@@ -194,6 +198,7 @@ mod tests {
         Current {
             tag: EntityTag::new(false, OURS.as_bytes()).expect("hexadecimal"),
             upstream_tag: EntityTag::new(false, b"Theirs-7"),
+            alias: None,
         }
     }
 

@@ -17,12 +17,15 @@ mod forward;
 mod hold;
 mod identify;
 mod kit;
+mod last_modified;
 mod learn;
 mod observe;
 #[cfg(feature = "test-faults")]
 mod panic;
 mod races;
+mod reconsider;
 mod relay;
 mod select;
 mod settle;
 mod support;
+mod untold;

@@ -1,8 +1,8 @@
 //! A client that sends what it is told, in the pieces it is told, and reads answers as they stand.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::wire::{Ending, Framing, Head, Wire};
 use super::within;
@@ -29,6 +29,14 @@ pub(crate) struct Answer {
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = within("the connection", TcpStream::connect(address)).await.unwrap();
+        Self { wire: Wire::new(stream) }
+    }
+
+    /// Connects from another address of this machine, as another client.
+    pub(crate) async fn connect_from(from: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from, 0)).unwrap();
+        let stream = within("the connection", socket.connect(address)).await.unwrap();
         Self { wire: Wire::new(stream) }
     }
 
