@@ -120,6 +120,17 @@ async fn a_write_in_between_ends_it_even_if_the_document_is_the_same_again() {
 }
 
 #[tokio::test]
+async fn what_was_written_before_is_forgotten_once_anything_else_is_written() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let tag = written(&proxy, &store, &state("a")).await;
+    assert_eq!(proxy.send("DELETE", &state("a"), &[V1], "").await.status, 204);
+    // Somebody else makes it anew, past the proxy and just the same.
+    store.hold(&state("a"), NEW);
+    assert_refused(&put(&proxy, &state("a"), &[("If-Match", &tag)], NEW).await, 412);
+}
+
+#[tokio::test]
 async fn a_star_is_no_replay_but_a_write() {
     let store = Store::start();
     store.hold(&state("a"), OLD);

@@ -160,6 +160,17 @@ async fn a_signed_write_that_names_no_document_is_refused_without_a_question() {
 }
 
 #[tokio::test]
+async fn what_a_service_is_told_of_a_target_that_names_no_document_is_not_handed_on() {
+    let store = lrs(|_| ());
+    store.answer("/xapi/agents/profile", "HTTP/1.1 404 No\r\nContent-Length: 6\r\n\r\nsecret");
+    let (proxy, _file) = with_service(&store, SERVICE);
+    let target = agent_profile("a").split("&profileId").next().unwrap().to_owned();
+    let answer = proxy.send("PUT", &target, &[V1, JSON, ("Authorization", OAUTH)], "{}").await;
+    assert_failure(&answer, 400);
+    assert!(!answer.text().contains("secret"));
+}
+
+#[tokio::test]
 async fn observe_says_what_could_not_be_asked_and_lets_it_pass() {
     let store = lrs(|knobs| knobs.reader = Some(SERVICE.to_owned()));
     let proxy = Proxy::observing(&store);
