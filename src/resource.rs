@@ -1,8 +1,9 @@
-//! What a request addresses ([`ResourceKey`]) and what one hold covers ([`Scope`]).
+//! What a request addresses ([`ResourceKey`]), what is remembered of it under ([`Document`]), and what one hold covers
+//! ([`Scope`]).
 
 use std::fmt;
 
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
 /// What a request addresses, reduced to the parts that name it: equal keys name one document.
 ///
@@ -20,6 +21,30 @@ impl ResourceKey {
 impl fmt::Debug for ResourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ResourceKey(..)")
+    }
+}
+
+/// One document of one upstream, for what is remembered of it: its key, and the Host and path by which it was asked for.
+///
+/// It is a digest. What is remembered under it must be checked against what the document holds before it counts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Document(u128);
+
+impl Document {
+    /// The document that a key names behind this Host and path. Two spellings of a path merely remember apart.
+    pub fn new(host: &[u8], path: &str, key: &ResourceKey) -> Self {
+        let mut digest = Xxh3Default::new();
+        for part in [host, path.as_bytes(), key.0.as_bytes()] {
+            digest.update(&part.len().to_be_bytes());
+            digest.update(part);
+        }
+        Self(digest.digest128())
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Document(..)")
     }
 }
 
@@ -68,9 +93,21 @@ mod tests {
     }
 
     #[test]
+    fn documents_behind_another_host_or_path_are_others() {
+        let key = |id| ResourceKey::new("notes", [Some(id)]);
+        let document = Document::new(b"a.example", "/notes", &key("1"));
+        assert_eq!(document, Document::new(b"a.example", "/notes", &key("1")));
+        assert_ne!(document, Document::new(b"b.example", "/notes", &key("1")));
+        assert_ne!(document, Document::new(b"a.example", "/x/notes", &key("1")));
+        assert_ne!(document, Document::new(b"a.example", "/notes", &key("2")));
+        assert_ne!(document, Document::new(b"a.example/", "notes", &key("1")));
+    }
+
+    #[test]
     fn learners_do_not_reach_the_logs() {
         let key = ResourceKey::new("state", [Some("mailto:learner@example.com")]);
         let scope = Scope::new("state", ["mailto:learner@example.com"]);
-        assert!(!format!("{key:?} {scope:?}").contains("learner"));
+        let document = Document::new(b"lrs.example", "/state/learner", &key);
+        assert!(!format!("{key:?} {scope:?} {document:?}").contains("learner"));
     }
 }

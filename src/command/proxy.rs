@@ -13,8 +13,8 @@ use crate::admin::{self, Figures};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::exchange::Exchange;
+use crate::memory::Memory;
 use crate::memory::holds::Holds;
-use crate::memory::recent_reads::RecentReads;
 use crate::server::access_log::AccessLog;
 use crate::server::metrics::Metrics;
 use crate::server::{self, MakeExchange, Records};
@@ -74,15 +74,15 @@ impl Proxy {
 fn exchanges(config: &Config) -> Arc<MakeExchange> {
     let rules = Arc::new(config.rules.clone());
     let holds = Holds::new(config.holds.clone());
-    let recent_reads = Arc::new(RecentReads::new(Instant::now()));
+    let memory = Arc::new(Memory::new(config.remembered_max, Instant::now()));
     let untranslated = Arc::default();
     let under_way = Arc::new(Semaphore::new(config.upstream.connections));
     let (exchange, upstream) = (config.exchange.clone(), config.upstream.clone());
     Arc::new(move || {
         let pool = Pool::new(upstream.clone(), Arc::clone(&under_way));
-        let (rules, holds, recent_reads, untranslated) =
-            (Arc::clone(&rules), Arc::clone(&holds), Arc::clone(&recent_reads), Arc::clone(&untranslated));
-        Exchange::new(exchange.clone(), rules, holds, recent_reads, untranslated, pool)
+        let (rules, holds) = (Arc::clone(&rules), Arc::clone(&holds));
+        let (memory, untranslated) = (Arc::clone(&memory), Arc::clone(&untranslated));
+        Exchange::new(exchange.clone(), rules, holds, memory, untranslated, pool)
     })
 }
 

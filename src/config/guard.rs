@@ -21,15 +21,17 @@ pub(super) struct Guard {
     pub(super) drain_timeout: Option<Duration>,
     pub(super) presets: Option<Vec<Preset>>,
     pub(super) holds: Option<holds::Settings>,
+    pub(super) remembered_max: Option<u64>,
     pub(super) shared: Shared,
 }
 
-/// The five keys that `[guard]` and every resource have; a resource's own win.
+/// The six keys that `[guard]` and every resource have; a resource's own win.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Shared {
     pub(super) mode: Option<Mode>,
     pub(super) document_max: Option<u64>,
     pub(super) read_back: Option<ReadBack>,
+    pub(super) replay_window: Option<Duration>,
     pub(super) matching: Option<Matching>,
     pub(super) cors: Option<Cors>,
 }
@@ -39,6 +41,7 @@ pub(super) fn guard(section: &mut Section<'_, '_>, settle_time: Option<Duration>
         drain_timeout: section.read("drain-timeout", wait),
         presets: section.read("presets", presets),
         holds: holds(section, settle_time),
+        remembered_max: section.read("remembered-max", remembered_max),
         shared: Shared::read(section),
     }
 }
@@ -63,6 +66,7 @@ impl Shared {
             mode: section.read("mode", mode),
             document_max: section.read("document-max", document_max),
             read_back: section.read("read-back", read_back),
+            replay_window: section.read("replay-window", wait),
             matching: section.read("etag-matching", matching),
             cors: section.read("cors", cors),
         }
@@ -74,6 +78,7 @@ impl Shared {
             mode: self.mode.or(other.mode),
             document_max: self.document_max.or(other.document_max),
             read_back: self.read_back.or(other.read_back),
+            replay_window: self.replay_window.or(other.replay_window),
             matching: self.matching.or(other.matching),
             cors: self.cors.or(other.cors),
         }
@@ -87,6 +92,11 @@ fn mode(value: &Value<'_>) -> Result<Mode, Problems> {
 /// Every document that is written stands in memory as a whole.
 fn document_max(value: &Value<'_>) -> Result<u64, Problems> {
     size(value, ByteSize::b(1)..=ByteSize::gib(1))
+}
+
+/// What does not fit is forgotten, which costs no correctness.
+fn remembered_max(value: &Value<'_>) -> Result<u64, Problems> {
+    size(value, ByteSize::b(0)..=ByteSize::gib(64))
 }
 
 fn read_back(value: &Value<'_>) -> Result<ReadBack, Problems> {

@@ -16,6 +16,7 @@ mod guard;
 mod listen;
 mod naming;
 mod presets;
+mod probe;
 pub mod problem;
 mod resource;
 mod section;
@@ -60,6 +61,8 @@ pub struct Config {
     pub upstream: crate::upstream::Settings,
     /// The bounds of holds.
     pub holds: holds::Settings,
+    /// How much is remembered of documents that pass, in bytes.
+    pub remembered_max: u64,
     /// What an exchange may take.
     pub exchange: exchange::Settings,
     /// The guarded resources: the user's own first, in their order, then the presets'.
@@ -153,13 +156,16 @@ fn read_sections<'a>(
     upstream_required: bool,
 ) -> Sections {
     let listen = root.section("listen", listen::listen);
-    let upstream = root.section("upstream", |section| upstream::upstream(section, upstream_required));
+    let service = root.section("probe", |section| probe::probe(section, upstream_required));
+    let upstream =
+        root.section("upstream", |section| upstream::upstream(section, service, upstream_required));
     let admin = root.section("admin", listen::admin);
     let log = root.section("log", listen::log);
     let guard = root.section("guard", |section| guard::guard(section, upstream.settle_time));
     let surroundings = Surroundings {
         defaults: lowest_of_resources,
         shared: guard.shared,
+        satisfies: upstream.satisfies,
         observe,
         known: presets.resource_names(),
     };
@@ -186,6 +192,7 @@ impl Sections {
             admin: admin?.value,
             upstream: upstream.settings?,
             holds: guard.holds?,
+            remembered_max: guard.remembered_max?,
             exchange: exchange::Settings { body_timeout: listen.body_timeout?, linger: listen.linger? },
             rules,
             log_level: log.level?,

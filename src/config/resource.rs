@@ -30,8 +30,10 @@ absent = [404, 410]
 pub(super) struct Surroundings<'a> {
     /// The layer below all others.
     pub(super) defaults: Option<Table<'a>>,
-    /// The five keys as the guard has them.
+    /// The six keys as the guard has them.
     pub(super) shared: Shared,
+    /// Whether the upstream is given the preconditions that it wants and a client did not state.
+    pub(super) satisfies: bool,
     /// True when the command line wants nothing refused, whatever a resource says.
     pub(super) observe: bool,
     /// The names of all presets' resources.
@@ -96,6 +98,8 @@ fn resource<'a>(
         etag: etag?,
         matching: shared.matching?,
         read_back: shared.read_back?,
+        replay_window: shared.replay_window?,
+        satisfies: surroundings.satisfies,
         cors: shared.cors?,
         absent: absent?,
         document_max: shared.document_max?,

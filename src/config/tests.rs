@@ -1,6 +1,7 @@
 //! Tables of what is read and what is refused, and that no text whatever makes a panic.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -48,9 +49,9 @@ fn with_examples(text: &str) -> String {
 
 /// A configuration as a text that is the same for the same settings: hash maps are put in order.
 fn shown(config: &Config) -> String {
-    let Config { server, admin, upstream, holds, exchange, rules, log_level } = config;
+    let Config { server, admin, upstream, holds, exchange, rules, log_level, remembered_max } = config;
     let rules: Vec<String> = rules.0.iter().map(|rule| shown_rule(rule)).collect();
-    format!("{server:#?}{admin:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}")
+    format!("{server:#?}{admin:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max}")
 }
 
 fn shown_rule(rule: &Rule) -> String {
@@ -126,19 +127,86 @@ fn the_defaults_are_what_is_promised() {
 
 #[test]
 fn the_examples_in_the_default_file_can_be_used() {
-    let text = with_examples(DEFAULT);
+    let secret = authorization("Basic dXNlcjpwYXNzd29yZA==\n");
+    let text = examples(&secret);
     let config = Config::read(Some(("default.toml", &text)), &Overrides::default());
     let config = config.unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(config.upstream.authority, "127.0.0.1:8000");
+    assert_eq!(config.upstream.service.as_ref().expect("a credential"), "Basic dXNlcjpwYXNzd29yZA==");
     let notes = rule(&config, "notes");
     assert_eq!(notes.unconditional[&Method::PUT], Unconditional::REQUIRE);
     assert_eq!(notes.when.len(), 1);
 }
 
+/// A file as `probe.authorization-file` names it.
+fn authorization(contents: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(contents.as_bytes()).expect("room for it");
+    file
+}
+
+fn path_of(file: &tempfile::NamedTempFile) -> String {
+    file.path().to_str().expect("UTF-8").to_owned()
+}
+
+/// The default file with its examples, where the file that it names is this one.
+fn examples(secret: &tempfile::NamedTempFile) -> String {
+    with_examples(DEFAULT).replace("/run/secrets/staleguard-probe", &path_of(secret))
+}
+
+#[test]
+fn a_service_credential_is_one_authorization_and_is_never_shown() {
+    let file = |contents| {
+        let file = authorization(contents);
+        let text = format!("[probe]\nauthorization-file = {:?}\n", path_of(&file));
+        read(&text)
+    };
+    let config = file("Bearer s3cret\n").expect("a credential");
+    assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
+    for contents in ["", "\n", "s3cret", "Bearer  ", "Bearer s3cret\nBearer s3cret", "Bearer s3\u{7f}cret"] {
+        let problems = match file(contents) {
+            Ok(config) => panic!("{contents:?}\n{config:?}"),
+            Err(problems) => problems.to_string(),
+        };
+        assert!(problems.contains("holds no Authorization") && !problems.contains("cret"), "{problems}");
+    }
+    let problems = bad("[probe]\nauthorization-file = \"/no/such/file\"\n");
+    let problems = Problems(problems).to_string();
+    assert!(problems.contains("cannot be read"), "{problems}");
+}
+
+#[test]
+fn a_check_does_not_need_the_service_credential() {
+    let text = "[probe]\nauthorization-file = \"/no/such/file\"\n";
+    assert!(Config::check("f.toml", text).is_ok());
+    assert!(Config::check("f.toml", "[probe]\nauthorization-file = 1\n").is_err());
+}
+
+#[test]
+fn what_the_upstream_wants_to_hear_is_a_setting_of_it_for_every_resource() {
+    assert!(good("").rules.0.iter().all(|rule| !rule.satisfies));
+    let config = good("[upstream]\nconditions = \"satisfy\"\n");
+    assert!(config.rules.0.iter().all(|rule| rule.satisfies));
+}
+
+#[test]
+fn replays_are_off_in_the_strict_preset() {
+    let windows = |text: &str| -> Vec<u64> {
+        good(text).rules.0.iter().map(|rule| rule.replay_window.as_secs()).collect()
+    };
+    assert_eq!(windows(""), [10; 3]);
+    assert_eq!(windows("guard.presets = [\"xapi-strict\"]"), [0; 3]);
+    assert_eq!(
+        windows("[guard]\nreplay-window = \"3s\"\n[resource.state]\nreplay-window = \"4s\"\n"),
+        [4, 3, 3]
+    );
+}
+
 #[test]
 fn the_example_resource_shows_the_values_that_keys_have_when_left_out() {
     let least = "[resource.notes]\npath = \"/api/notes/{id}\"\nidentity = [\"path\"]\n";
-    let shown_one = with_examples(DEFAULT);
+    let secret = authorization("Basic dXNlcjpwYXNzd29yZA==");
+    let shown_one = examples(&secret);
     let without_writers: String =
         shown_one.lines().filter(|line| !line.starts_with("unconditional")).collect::<Vec<_>>().join("\n");
     let without_writers = without_writers
@@ -151,7 +219,7 @@ fn the_example_resource_shows_the_values_that_keys_have_when_left_out() {
 fn the_default_file_holds_every_key() {
     let text = with_examples(DEFAULT);
     let default = DeTableKeys::of(&text);
-    for section in ["listen", "upstream", "admin", "log", "guard", "resource.notes"] {
+    for section in ["listen", "upstream", "probe", "admin", "log", "guard", "resource.notes"] {
         let problems = bad(&format!("[{section}]\nnonsense = 1\n"));
         let remedy =
             problems.iter().find(|problem| problem.message.starts_with("unknown key")).expect("unknown");

@@ -2,25 +2,33 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::address;
 use super::duration::{timeout, wait};
-use super::problem::Problem;
+use super::problem::{Problem, Problems};
 use super::section::Section;
 use super::status::unknown_outcome;
-use super::value::{At, boolean, count};
+use super::value::{At, Value, boolean, choice, count};
 use crate::upstream::Settings;
 
 /// What `[upstream]` says.
 pub(super) struct Upstream {
     /// Host and port; nothing where nobody named it yet.
     pub(super) authority: Option<At<String>>,
+    /// Whether a PUT that states nothing goes on with what the upstream wants to hear.
+    pub(super) satisfies: bool,
     /// How long a scope stays unsettled, which holds need too.
     pub(super) settle_time: Option<Duration>,
     /// All of it, when nothing is missing.
     pub(super) settings: Option<Settings>,
 }
 
-pub(super) fn upstream(section: &mut Section<'_, '_>, required: bool) -> Upstream {
+pub(super) fn upstream(
+    section: &mut Section<'_, '_>,
+    service: Option<HeaderValue>,
+    required: bool,
+) -> Upstream {
     if required && !section.has("url") {
         section.note(unnamed());
     }
@@ -33,6 +41,7 @@ pub(super) fn upstream(section: &mut Section<'_, '_>, required: bool) -> Upstrea
     let settle_time = section.read("settle-time", wait);
     let unknown_outcome = section.read("unknown-outcome", unknown_outcome);
     let connections = section.read("connections", count);
+    let satisfies = section.read("conditions", conditions).unwrap_or_default();
     // Every key was read and every problem noted before the first missing one ends this.
     let settings = || {
         Some(Settings {
@@ -45,10 +54,16 @@ pub(super) fn upstream(section: &mut Section<'_, '_>, required: bool) -> Upstrea
             settle_time: settle_time?,
             unknown_outcome: unknown_outcome?,
             connections: connections?,
+            service: service.clone(),
         })
     };
     let settings = settings();
-    Upstream { authority, settle_time, settings }
+    Upstream { authority, satisfies, settle_time, settings }
+}
+
+/// Whether what a client did not state is made up for.
+fn conditions(value: &Value<'_>) -> Result<bool, Problems> {
+    choice(value, &[("translate", false), ("satisfy", true)])
 }
 
 fn unnamed() -> Problem {

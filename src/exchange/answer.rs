@@ -25,6 +25,7 @@ use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::fields::{PROXY_STATUS, XAPI_VERSION, strip_hop_by_hop};
 use crate::semantics::last_modified;
 use crate::upstream::forward::Answered;
+use crate::upstream::probe::Found;
 use crate::upstream::streamed::Streamed;
 use crate::xapi::version::answer_version;
 
@@ -51,6 +52,8 @@ pub(super) struct Asked {
     cors: Option<Repair>,
     /// What the upstream has said of CORS to this very request.
     said: HeaderMap,
+    /// Whether the current entity-tag was learned with a credential that is not the client's.
+    hides_tag: bool,
 }
 
 impl Asked {
@@ -71,6 +74,7 @@ impl Asked {
                 .filter(|rule| rule.cors == Cors::Repair && rule.mode == Mode::Enforce)
                 .and_then(|rule| Repair::of(&head.method, fields, rule.xapi)),
             said: HeaderMap::new(),
+            hides_tag: false,
         }
     }
 
@@ -84,6 +88,12 @@ impl Asked {
         if self.cors.is_some() {
             self.said = cors::said(fields);
         }
+    }
+
+    /// Notes what the answer to a probe says, and whether it was meant for this client.
+    pub(super) fn heard_from(&mut self, found: &Found) {
+        self.heard(&found.fields);
+        self.hides_tag = found.by_service;
     }
 
     /// Repairs what an answer says of CORS, whoever made it.
@@ -111,9 +121,16 @@ pub(super) fn failed(failure: &Failure, asked: &Asked) -> Answer {
 /// The answer to a request whose preconditions failed or were missing.
 pub(super) fn refused(refusal: &Refusal, asked: &Asked) -> Answer {
     let mut answer = made(refusal.status, "http_request_error", &advice(refusal), asked);
-    if let Some(tag) = &refusal.current {
+    if let Some(tag) = refusal.current.as_ref().filter(|_| !asked.hides_tag) {
         answer.headers_mut().insert(ETAG, tag.to_field());
     }
+    answer
+}
+
+/// The answer to a PUT that has just been applied: what it got then, or would have got (RFC 9110 §13.1.1).
+pub(super) fn applied(produced: &EntityTag, asked: &Asked) -> Answer {
+    let mut answer = empty(StatusCode::NO_CONTENT, "staleguard; details=\"already applied\"", asked);
+    answer.headers_mut().insert(ETAG, produced.to_field());
     answer
 }
 
@@ -147,7 +164,7 @@ fn advice(refusal: &Refusal) -> String {
     }
 }
 
-/// An answer made here. It is never cached, and Proxy-Status tells an operator who made it (RFC 9209).
+/// An answer made here that says why.
 fn made(status: StatusCode, proxy_error: &str, sentence: &str, asked: &Asked) -> Answer {
     let (media_type, text) = if asked.problem_json {
         let title = status.canonical_reason().unwrap_or("Refused");
@@ -156,13 +173,19 @@ fn made(status: StatusCode, proxy_error: &str, sentence: &str, asked: &Asked) ->
     } else {
         ("text/plain; charset=utf-8", format!("{sentence}\n"))
     };
-    let mut answer = Response::new(AnswerBody::Contents(text.into()));
+    let mut answer = empty(status, &format!("staleguard; error={proxy_error}"), asked);
+    *answer.body_mut() = AnswerBody::Contents(text.into());
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    answer
+}
+
+/// The head of an answer made here: never cached, and Proxy-Status tells an operator who made it (RFC 9209).
+fn empty(status: StatusCode, proxy_status: &str, asked: &Asked) -> Answer {
+    let mut answer = Response::new(AnswerBody::Contents(Contents::default()));
     *answer.status_mut() = status;
     let fields = answer.headers_mut();
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let proxy_status = format!("staleguard; error={proxy_error}");
-    if let Ok(value) = HeaderValue::from_str(&proxy_status) {
+    if let Ok(value) = HeaderValue::from_str(proxy_status) {
         fields.insert(PROXY_STATUS, value);
     }
     if let Some(version) = asked.xapi_version {

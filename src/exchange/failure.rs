@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::memory::holds::Denied;
 use crate::upstream;
+use crate::upstream::probe::Untold;
 
 /// Why an exchange ends with an answer made here, other than by a verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Failure {
     OutcomeUnknown(upstream::failure::Failure),
     /// The request asks for another protocol or a tunnel.
     Unsupported(&'static str),
+    /// The verdict depends on what the upstream holds, and nobody could ask.
+    Untold(Untold),
     /// The upstream gave no usable answer before anything of a write was sent.
     Unsent(upstream::failure::Failure),
     /// The upstream gave no usable answer to a request that changes nothing.
@@ -46,7 +49,9 @@ impl Failure {
             Self::OutcomeUnknown(failure) | Self::Unsent(failure) | Self::Upstream(failure) => {
                 failure.status()
             }
-            Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Unsupported(_) | Self::Untold(Untold::Signed) => StatusCode::NOT_IMPLEMENTED,
+            Self::Untold(Untold::Forbidden) => StatusCode::FORBIDDEN,
+            Self::Untold(Untold::ServiceRefused(_)) => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -64,7 +69,8 @@ impl Failure {
             Self::OutcomeUnknown(failure) | Self::Unsent(failure) | Self::Upstream(failure) => {
                 failure.proxy_error()
             }
-            Self::Unsupported(_) => "http_request_denied",
+            Self::Unsupported(_) | Self::Untold(Untold::Forbidden) => "http_request_denied",
+            Self::Untold(Untold::Signed | Untold::ServiceRefused(_)) => "proxy_configuration_error",
         }
     }
 
@@ -82,6 +88,9 @@ impl Failure {
             Self::Malformed(_) => "malformed",
             Self::OutcomeUnknown(_) => "outcome-unknown",
             Self::Unsupported(_) => "unsupported",
+            Self::Untold(Untold::Signed) => "probe-signed",
+            Self::Untold(Untold::Forbidden) => "probe-forbidden",
+            Self::Untold(Untold::ServiceRefused(_)) => "probe-refused",
             Self::Unsent(failure) | Self::Upstream(failure) => failure.proxy_error(),
         }
     }
@@ -114,6 +123,19 @@ impl Failure {
                 failure.sentence()
             ),
             Self::Unsupported(what) => (*what).into(),
+            Self::Untold(Untold::Signed) => "This request is signed as a whole, so that its credentials cannot be used \
+                 for the read that must come before this write. Nothing was written. An operator can name a \
+                 credential for such reads in probe.authorization-file."
+                .into(),
+            Self::Untold(Untold::Forbidden) => "The upstream does not let these credentials read the resource, which \
+                 must come before this write. Nothing was written. An operator can name a credential for such reads \
+                 in probe.authorization-file."
+                .into(),
+            Self::Untold(Untold::ServiceRefused(status)) => format!(
+                "The upstream answered {} to the credential of probe.authorization-file, with which the resource must \
+                 be read before this write. Nothing was written.",
+                status.as_u16()
+            ),
             Self::Unsent(failure) => format!("{} Nothing was written.", failure.sentence()),
             Self::Upstream(failure) => failure.sentence(),
         }
@@ -140,7 +162,11 @@ impl Failure {
             | Self::Malformed(_)
             | Self::Ambiguous(_)
             | Self::Unsupported(_) => true,
-            Self::Denied(_) | Self::OutcomeUnknown(_) | Self::Unsent(_) | Self::Upstream(_) => false,
+            Self::Denied(_)
+            | Self::OutcomeUnknown(_)
+            | Self::Unsent(_)
+            | Self::Untold(_)
+            | Self::Upstream(_) => false,
         }
     }
 }

@@ -70,9 +70,9 @@ impl Exchange {
         // It has answered, so that what it holds can be learned anew under what is again just a hold.
         let hold = in_flight.settle();
         match self.pool.probe(&head, &super::reading(rule)).await {
-            Ok(Probed::Found(now, lease, _)) if Some(&now) == found.as_ref() => {
+            Ok(Probed::Found(now)) if Some(&now.representation) == found.as_ref() => {
                 let write = Write { hold, clearance: clearance.untranslated(), head, contents };
-                let lease = match self.pool.lend_for_write(lease).await {
+                let lease = match self.pool.lend_for_write(now.lease).await {
                     Ok(lease) => lease,
                     Err(failure) => return Forwarded::Unsent(write.hold, failure),
                 };
@@ -81,11 +81,13 @@ impl Exchange {
                 self.stop_translating_if_it_was_that(rule, &forwarded);
                 forwarded
             }
-            Ok(Probed::Found(_, lease, _)) => {
-                lease.into_iter().for_each(Lease::give_back);
+            Ok(Probed::Found(now)) => {
+                now.give_back();
                 Forwarded::Answered(hold.begin(), response)
             }
-            Ok(Probed::HandBack(_)) | Err(_) => Forwarded::Answered(hold.begin(), response),
+            Ok(Probed::HandBack(_) | Probed::Untold(_)) | Err(_) => {
+                Forwarded::Answered(hold.begin(), response)
+            }
         }
     }
 

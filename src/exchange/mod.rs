@@ -7,6 +7,7 @@ mod forward;
 mod observe;
 pub mod outcome;
 mod read;
+mod reconsider;
 mod relay;
 mod serve;
 mod suspicion;
@@ -16,11 +17,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dashmap::DashSet;
+use http::header::{HOST, HeaderValue};
+use http::request::Parts;
 use tokio_util::task::TaskTracker;
 
+use crate::memory::Memory;
 use crate::memory::holds::Holds;
-use crate::memory::recent_reads::RecentReads;
+use crate::resource::Document;
 use crate::rule::Rule;
+use crate::rule::identity::Identity;
 use crate::rule::select::Rules;
 use crate::upstream::intake::Reading;
 use crate::upstream::pool::Pool;
@@ -40,9 +45,10 @@ pub struct Exchange {
     settings: Settings,
     rules: Arc<Rules>,
     holds: Arc<Holds>,
-    recent_reads: Arc<RecentReads>,
     pool: Arc<Pool>,
     writes: TaskTracker,
+    /// What passed through here; shared by all cores.
+    memory: Arc<Memory>,
     /// The resources whose upstream refuses its own entity-tags; shared by all cores.
     untranslated: Arc<Untranslated>,
 }
@@ -51,24 +57,16 @@ pub struct Exchange {
 pub type Untranslated = DashSet<Arc<str>>;
 
 impl Exchange {
-    /// Puts together the exchanges of one core: its own connections, and the rules and memory that all cores share.
+    /// Puts together the exchanges of one core: its own connections, and what all cores share.
     pub fn new(
         settings: Settings,
         rules: Arc<Rules>,
         holds: Arc<Holds>,
-        recent_reads: Arc<RecentReads>,
+        memory: Arc<Memory>,
         untranslated: Arc<Untranslated>,
         pool: Arc<Pool>,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            settings,
-            rules,
-            holds,
-            recent_reads,
-            pool,
-            writes: TaskTracker::new(),
-            untranslated,
-        })
+        Arc::new(Self { settings, rules, holds, memory, pool, writes: TaskTracker::new(), untranslated })
     }
 
     /// Waits until the last write that was begun has ended.
@@ -81,4 +79,10 @@ impl Exchange {
 /// How a rule's documents are read.
 fn reading(rule: &Rule) -> Reading<'_> {
     Reading { etag: rule.etag, absent: &rule.absent, decoded_max: rule.document_max }
+}
+
+/// What a request names, for what is remembered of it. Its head must be fit for the next hop.
+fn document(head: &Parts, identity: &Identity) -> Document {
+    let host = head.headers.get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
+    Document::new(host, head.uri.path(), &identity.key)
 }

@@ -20,7 +20,7 @@ use crate::body::paced::{Collected, Interrupted, Paced};
 use crate::guard::evaluate::{evaluate, repairs};
 use crate::guard::plan::{Plan, plan};
 use crate::guard::settle::{Settlement, settle};
-use crate::guard::verdict::{Clearance, Verdict};
+use crate::guard::verdict::Clearance;
 use crate::memory::holds::{Hold, InFlight};
 use crate::rule::Rule;
 use crate::rule::identity::{Unidentified, identify};
@@ -28,7 +28,6 @@ use crate::semantics::fields::dangerous_connection_option;
 use crate::semantics::preconditions::Preconditions;
 use crate::upstream::forward::{Forwarded, Write};
 use crate::upstream::onward;
-use crate::upstream::pool::Lease;
 use crate::upstream::probe::Probed;
 use crate::upstream::send::Outgoing;
 
@@ -102,17 +101,19 @@ impl Exchange {
         };
         let policy = rule.policy(&head.method, &head.headers);
         let verdict = match plan(&policy, &stated) {
-            Plan::Decided(verdict) => Some(verdict),
+            Plan::Decided(verdict) => verdict.as_str(),
             Plan::Learn => match self.learn(rule, head, &identity, outcome).await {
-                Ok(Probed::Found(found, lease, _)) => {
-                    lease.into_iter().for_each(Lease::give_back);
-                    outcome.repairs = repairs(&stated, &found, policy.matching);
-                    Some(evaluate(&policy, &stated, &found))
+                Ok(Probed::Found(found)) => {
+                    outcome.repairs = repairs(&stated, &found.representation, policy.matching);
+                    let verdict = evaluate(&policy, &stated, &found.representation);
+                    found.give_back();
+                    verdict.as_str()
                 }
-                Ok(Probed::HandBack(_)) | Err(_) => None,
+                Ok(Probed::Untold(untold)) => Failure::Untold(untold).as_str(),
+                Ok(Probed::HandBack(_)) | Err(_) => "unknown",
             },
         };
-        outcome.verdict = Some(verdict.as_ref().map_or("unknown", Verdict::as_str));
+        outcome.verdict = Some(verdict);
         Some((hold, Clearance::observed()))
     }
 

@@ -1,6 +1,6 @@
 //! A guarded read: forward → learn → evaluate → answer. It takes no hold and waits for none.
 
-use http::header::{CONTENT_TYPE, ETAG};
+use http::header::{CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 
@@ -13,6 +13,8 @@ use crate::body::paced::{Collected, Interrupted, Paced};
 use crate::guard::evaluate::{ReadVerdict, evaluate_read, repairs};
 use crate::guard::verdict::{Reason, Refusal};
 use crate::rule::Rule;
+use crate::rule::identity::Identity;
+use crate::semantics::credentials::Credentials;
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::last_modified;
 use crate::semantics::preconditions::Preconditions;
@@ -26,13 +28,18 @@ use crate::upstream::streamed::Streamed;
 
 impl Exchange {
     /// Reads a guarded resource: the whole representation is asked for, and gets our entity-tag.
+    ///
+    /// Only what names one document is dated; a list of ids names none.
     pub(super) async fn read(
         &self,
         rule: &Rule,
+        identity: Option<&Identity>,
         mut head: Parts,
         asked: &mut Asked,
         outcome: &mut Outcome,
     ) -> Result<Answer, Failure> {
+        let document = identity.map(|identity| super::document(&head, identity));
+        let reader = Credentials::of(&head.headers);
         let stated = Preconditions::from_fields(&head.headers, rule.matching);
         let wants_body = head.method != Method::HEAD;
         // forward
@@ -40,7 +47,7 @@ impl Exchange {
         let request = Request::from_parts(head, Outgoing::Contents(Contents::default()));
         let (response, lease) =
             self.pool.fetch(request, Purpose::Repeatable).await.map_err(Failure::Upstream)?;
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
         asked.heard(&head.headers);
         let body = Paced::new(body, self.pool.settings().response_timeout);
         let is_document = head.status == StatusCode::OK;
@@ -67,6 +74,13 @@ impl Exchange {
         let Representation::Current(current) = &found else {
             return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
         };
+        if let Some(document) = document
+            && !head.headers.contains_key(LAST_MODIFIED)
+        {
+            let dated = last_modified::date(&head.headers);
+            let since = self.memory.changes.since(document, reader, &current.tag, dated);
+            last_modified::make(&mut head.headers, since);
+        }
         // evaluate, answer
         outcome.repairs = repairs(&stated, &found, rule.matching);
         Ok(match evaluate_read(&stated, &found, rule.matching) {

@@ -18,6 +18,7 @@ use crate::guard::policy::Mode;
 use crate::rule::Rule;
 use crate::rule::identity::{Identity, Unidentified, identify};
 use crate::rule::select::Selection;
+use crate::semantics::credentials::is_signed;
 use crate::upstream::onward;
 
 impl Exchange {
@@ -77,12 +78,15 @@ impl Exchange {
             Method::GET | Method::HEAD => {
                 let identity = named_at_most_once(rule, &head)?;
                 onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
-                if http_body::Body::is_end_stream(&body) {
-                    let answer = self.read(rule, head, asked, outcome).await?;
+                // What a representation depends on may be in a body, so its tag would say too little; and a signature
+                // covers the method, so that a signed HEAD cannot become a GET.
+                let is_whole_in_head = http_body::Body::is_end_stream(&body);
+                let may_be_get = head.method == Method::GET || !is_signed(&head);
+                if is_whole_in_head && may_be_get {
+                    let answer = self.read(rule, identity.as_ref(), head, asked, outcome).await?;
                     self.note_read(identity.as_ref(), &answer, outcome);
                     Ok(answer)
                 } else {
-                    // What the representation depends on is in the body, so its tag would say too little.
                     self.relay(head, body).await
                 }
             }

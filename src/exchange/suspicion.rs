@@ -27,7 +27,7 @@ impl Exchange {
             && let Some(tag) = given(answer.headers())
         {
             let read = Read { peer: peer(outcome), document, opaque: tag.opaque() };
-            self.recent_reads.remember(&read, Instant::now());
+            self.memory.recent_reads.remember(&read, Instant::now());
         }
     }
 
@@ -42,7 +42,7 @@ impl Exchange {
     ) -> bool {
         if_match.into_iter().flat_map(Condition::tags).any(|tag| {
             let read = Read { peer: peer(outcome), document: &identity.key, opaque: tag.opaque() };
-            self.recent_reads.holds(&read, outcome.began)
+            self.memory.recent_reads.holds(&read, outcome.began)
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::Method;
 use http::header::ETAG;
 use http::request::Parts;
 
@@ -10,21 +11,22 @@ use super::Exchange;
 use super::answer::{self, Answer, Asked};
 use super::failure::Failure;
 use super::outcome::Outcome;
+use super::reconsider::{Judged, put};
 use crate::body::contents::Contents;
 use crate::body::paced::Paced;
 use crate::fault;
-use crate::guard::evaluate::{evaluate, repairs};
+use crate::guard::evaluate::evaluate;
 use crate::guard::plan::{Plan, plan};
 use crate::guard::settle::{Settlement, reads_back, settle};
 use crate::guard::verdict::Verdict;
 use crate::rule::Rule;
 use crate::rule::identity::{Identity, Unidentified, identify, overridden_in_form};
+use crate::semantics::last_modified::date;
 use crate::semantics::preconditions::Preconditions;
 use crate::upstream;
 use crate::upstream::forward::{Forwarded, Write};
 use crate::upstream::onward;
-use crate::upstream::pool::Lease;
-use crate::upstream::probe::Probed;
+use crate::upstream::probe::{Found, Probed};
 use crate::upstream::streamed::Streamed;
 
 impl Exchange {
@@ -49,7 +51,7 @@ impl Exchange {
         let identity = match named(rule, &head, &contents) {
             Ok(identity) => identity,
             Err(Unidentified::Ambiguous(what)) => return Err(Failure::Ambiguous(what)),
-            Err(Unidentified::Unnamed(what)) => return self.unnamed(&head, what, asked).await,
+            Err(Unidentified::Unnamed(what)) => return self.unnamed(rule, &head, what, asked).await,
         };
 
         let stated = Preconditions::from_fields(&head.headers, rule.matching);
@@ -63,35 +65,60 @@ impl Exchange {
 
         // learn, evaluate
         let policy = rule.policy(&head.method, &head.headers);
-        let (verdict, found, probed) = match plan(&policy, &stated) {
-            Plan::Decided(verdict) => (verdict, None, None),
+        let document = super::document(&head, &identity);
+        let (verdict, found) = match plan(&policy, &stated) {
+            Plan::Decided(verdict) => (verdict, None),
             Plan::Learn => {
                 match self.learn(rule, &head, &identity, outcome).await.map_err(Failure::Unsent)? {
-                    Probed::Found(found, lease, fields) => {
-                        asked.heard(&fields);
-                        outcome.repairs = repairs(&stated, &found, policy.matching);
-                        (evaluate(&policy, &stated, &found), Some(found), lease)
+                    Probed::Found(found) => {
+                        asked.heard_from(&found);
+                        let verdict = evaluate(&policy, &stated, &found.representation);
+                        let write = Judged {
+                            rule,
+                            policy: &policy,
+                            head: &head,
+                            stated: &stated,
+                            contents: &contents,
+                            client: outcome.client.ip(),
+                            document,
+                            found: &found.representation,
+                        };
+                        let (verdict, repairs) = self.reconsider(verdict, &write).await;
+                        outcome.repairs = repairs;
+                        (verdict, Some(found))
                     }
                     Probed::HandBack(response) => {
                         outcome.verdict = Some("handed-back");
                         return Ok(answer::without_tag(response));
                     }
+                    Probed::Untold(untold) => return Err(Failure::Untold(untold)),
                 }
             }
         };
         outcome.verdict = Some(verdict.as_str());
-        let clearance = match verdict {
+        let mut clearance = match verdict {
             Verdict::Forward(clearance) => clearance,
             Verdict::Refuse(refusal) => {
-                probed.into_iter().for_each(Lease::give_back);
+                found.into_iter().for_each(Found::give_back);
                 return Ok(answer::refused(&refusal, asked));
             }
+            Verdict::Applied(tag) => {
+                found.into_iter().for_each(Found::give_back);
+                return Ok(answer::applied(&tag, asked));
+            }
         };
+        let found = if rule.satisfies && head.method == Method::PUT && stated.is_empty() {
+            self.satisfy(rule, &head, &identity, found, &mut clearance, outcome).await
+        } else {
+            found
+        };
+        let (found, probed) = found.map(|found| (found.representation, found.lease)).unzip();
 
         // forward: the last thing a client that leaves can prevent is this
-        let lease = self.pool.lend_for_write(probed).await.map_err(Failure::Unsent)?;
-        let (this, rule) = (Arc::clone(self), Arc::clone(rule));
+        let lease = self.pool.lend_for_write(probed.flatten()).await.map_err(Failure::Unsent)?;
+        let (this, rule, client) = (Arc::clone(self), Arc::clone(rule), outcome.client.ip());
         self.detached(|client_left| async move {
+            this.memory.puts.withdraw(document);
             let write = Write { hold, clearance, head: head.clone(), contents: contents.clone() };
             let (in_flight, mut response) = match this.forward(&rule, write, found, lease, &client_left).await
             {
@@ -109,10 +136,18 @@ impl Exchange {
                 Settlement::Known => in_flight.settle(),
                 Settlement::Unknown => return Ok(answer::written(response)),
             };
-            if reads_back(rule.read_back, &head.method, !stated.is_empty(), status)
-                && let Some(tag) = this.pool.read_back(&head, &contents, &super::reading(&rule)).await
-            {
+            let shown = match reads_back(rule.read_back, &head.method, !stated.is_empty(), status) {
+                true => this.pool.read_back(&head, &contents, &super::reading(&rule)).await,
+                false => None,
+            };
+            if let Some(tag) = &shown {
                 response.headers_mut().insert(ETAG, tag.to_field());
+            }
+            if status.is_success() {
+                this.memory.changes.written(document, date(response.headers()));
+                if let Some(put) = put(&head, &stated, &contents, client) {
+                    this.remember(document, put, &contents, shown);
+                }
             }
 
             // answer
@@ -133,8 +168,8 @@ impl Exchange {
         let probed = self.pool.probe(head, &super::reading(rule)).await;
         outcome.probe = Some(asks.elapsed());
         Ok(match probed? {
-            Probed::Found(found, lease, fields) if identity.is_collection => {
-                Probed::Found(found.of_collection(), lease, fields)
+            Probed::Found(found) if identity.is_collection => {
+                Probed::Found(Found { representation: found.representation.of_collection(), ..found })
             }
             probed => probed,
         })
@@ -142,14 +177,24 @@ impl Exchange {
 
     /// A write whose document cannot be named is never forwarded. The upstream may say what is wrong with its
     /// target; where it sees nothing wrong, the answer is made here.
-    async fn unnamed(&self, head: &Parts, what: String, asked: &mut Asked) -> Result<Answer, Failure> {
-        let (response, body, lease) = self.pool.ask(head).await.map_err(Failure::Unsent)?;
-        asked.heard(&response.headers);
-        if !response.status.is_client_error() {
+    async fn unnamed(
+        &self,
+        rule: &Rule,
+        head: &Parts,
+        what: String,
+        asked: &mut Asked,
+    ) -> Result<Answer, Failure> {
+        let told = self.pool.ask(head, &rule.absent).await.map_err(Failure::Unsent)?;
+        // What is said to a service, or for want of one, is no answer to this writer.
+        let Some(told) = told.ok().filter(|told| !told.by_service) else {
+            return Err(Failure::Ambiguous(what));
+        };
+        asked.heard(&told.head.headers);
+        if !told.head.status.is_client_error() {
             return Err(Failure::Ambiguous(what));
         }
-        let streamed = Streamed::new(body, lease);
-        Ok(answer::without_tag(http::Response::from_parts(response, streamed)))
+        let streamed = Streamed::new(told.body, told.lease);
+        Ok(answer::without_tag(http::Response::from_parts(told.head, streamed)))
     }
 }
 

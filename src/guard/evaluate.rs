@@ -30,7 +30,7 @@ pub fn evaluate(policy: &Policy, stated: &Preconditions, found: &Representation)
     }
     match failed(stated, found, policy.matching) {
         Some(reason) => refuse(StatusCode::PRECONDITION_FAILED, reason),
-        None => Verdict::forward(translated(found)),
+        None => Verdict::forward(Onward::over(found)),
     }
 }
 
@@ -99,15 +99,4 @@ fn failed(stated: &Preconditions, found: &Representation, matching: Matching) ->
         }
     }
     None
-}
-
-/// The client's tags are ours, so the upstream is told the same thing in its own words.
-fn translated(found: &Representation) -> Onward {
-    match found {
-        Representation::Missing => Onward::IfNoneMatchAny,
-        Representation::Current(current) => match &current.upstream_tag {
-            Some(tag) => Onward::IfMatch(tag.clone()),
-            None => Onward::Removed,
-        },
-    }
 }

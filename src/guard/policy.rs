@@ -1,5 +1,7 @@
 //! What a rule asks of a writer, above all of one that stated nothing.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 use crate::semantics::preconditions::Matching;
@@ -11,6 +13,8 @@ pub struct Policy {
     pub unconditional: Unconditional,
     /// Whether repaired forms of our entity-tags are accepted.
     pub matching: Matching,
+    /// How long after it succeeded a PUT that comes once more is answered as it was then; zero is not at all.
+    pub replay_window: Duration,
 }
 
 /// Whether verdicts are carried out.

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use crate::semantics::entity_tag::EntityTag;
+use crate::semantics::representation::Representation;
 
 /// The outcome of asking whether a method may be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub enum Verdict {
     Forward(Clearance),
     /// The write is refused and never reaches the upstream.
     Refuse(Refusal),
+    /// The very same PUT has just been applied, and this is what it produced: it succeeds without going upstream.
+    Applied(EntityTag),
 }
 
 /// Evidence that a write may go on. Only `plan` and `evaluate` make one, and observe mode,
@@ -62,6 +65,10 @@ impl Verdict {
         Self::Forward(Clearance { onward })
     }
 
+    pub(super) fn applied(produced: EntityTag) -> Self {
+        Self::Applied(produced)
+    }
+
     pub(super) fn refuse(status: StatusCode, reason: Reason, current: Option<EntityTag>) -> Self {
         Self::Refuse(Refusal { status, reason, current })
     }
@@ -71,6 +78,20 @@ impl Verdict {
         match self {
             Self::Forward(_) => "forward",
             Self::Refuse(refusal) => refusal.reason.as_str(),
+            Self::Applied(_) => "replay",
+        }
+    }
+}
+
+impl Onward {
+    /// That nothing may have changed since this was learned, in the upstream's own words.
+    pub(super) fn over(found: &Representation) -> Self {
+        match found {
+            Representation::Missing => Self::IfNoneMatchAny,
+            Representation::Current(current) => match &current.upstream_tag {
+                Some(tag) => Self::IfMatch(tag.clone()),
+                None => Self::Removed,
+            },
         }
     }
 }
@@ -79,6 +100,15 @@ impl Clearance {
     /// The clearance of observe mode, where a write goes on as it came, whatever the verdict.
     pub fn observed() -> Self {
         Self { onward: Onward::AsStated }
+    }
+
+    /// The same for an upstream that wants a precondition although the client stated none: it is told what was just
+    /// learned, so that the last write wins.
+    pub fn satisfying(self, found: &Representation) -> Self {
+        match self.onward {
+            Onward::AsStated => Self { onward: Onward::over(found) },
+            Onward::IfMatch(_) | Onward::IfNoneMatchAny | Onward::Removed => self,
+        }
     }
 
     /// The same, without the upstream's own entity-tag, which it has refused before.

@@ -218,6 +218,7 @@ impl<'r> Named<'r> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::time::Duration;
 
     use http::{Request, Uri};
     use proptest::prelude::*;
@@ -255,6 +256,8 @@ mod tests {
             etag: Algorithm::Sha1,
             matching: Matching::Lenient,
             read_back: ReadBack::Never,
+            replay_window: Duration::ZERO,
+            satisfies: false,
             cors: Cors::Repair,
             absent: Absent { statuses: vec![], empty: false, empty_object: false },
             document_max: 1,

@@ -13,6 +13,7 @@ pub mod select;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method};
 
@@ -42,6 +43,10 @@ pub struct Rule {
     pub matching: Matching,
     /// When a write is read back.
     pub read_back: ReadBack,
+    /// How long after it succeeded a PUT that comes once more is answered as it was then; zero is not at all.
+    pub replay_window: Duration,
+    /// Whether a PUT that states nothing goes on with the upstream's own entity-tag: the last write wins.
+    pub satisfies: bool,
     /// Whether what the upstream says of CORS is repaired.
     pub cors: Cors,
     /// What a missing document looks like.
@@ -76,7 +81,7 @@ impl Rule {
             .or_else(|| self.unconditional.get(method))
             .copied()
             .unwrap_or(Unconditional::FORWARD);
-        Policy { unconditional, matching: self.matching }
+        Policy { unconditional, matching: self.matching, replay_window: self.replay_window }
     }
 }
 

@@ -86,6 +86,7 @@ fn ambiguous(rule: &Rule) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::time::Duration;
 
     use http::{Request, Uri};
     use proptest::prelude::*;
@@ -109,6 +110,8 @@ mod tests {
             etag: Algorithm::Xxh3,
             matching: Matching::Lenient,
             read_back: ReadBack::Never,
+            replay_window: Duration::ZERO,
+            satisfies: false,
             cors: Cors::Repair,
             absent: Absent { statuses: vec![], empty: false, empty_object: false },
             document_max: 1,

@@ -1,8 +1,9 @@
-//! Last-Modified as servers write it, put into the form that HTTP knows (RFC 9110 §8.8.2 and §5.6.7).
+//! Last-Modified as servers write it, put into the form that HTTP knows (RFC 9110 §8.8.2 and §5.6.7), and made where there
+//! is none.
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::header::{HeaderMap, HeaderValue, LAST_MODIFIED};
+use http::header::{DATE, HeaderMap, HeaderValue, LAST_MODIFIED};
 use time::OffsetDateTime;
 use time::format_description::well_known::{Iso8601, Rfc2822, Rfc3339};
 
@@ -22,6 +23,20 @@ pub fn convert(fields: &mut HeaderMap) {
     {
         fields.insert(LAST_MODIFIED, date);
     }
+}
+
+/// Gives an answer without a Last-Modified one: this moment, in seconds since 1970.
+pub fn make(fields: &mut HeaderMap, since: u64) {
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(since.min(YEAR_10000 - 1)));
+    if let Ok(date) = HeaderValue::try_from(date) {
+        fields.insert(LAST_MODIFIED, date);
+    }
+}
+
+/// The Date of an answer, in seconds since 1970, if it has a valid one.
+pub fn date(fields: &HeaderMap) -> Option<u64> {
+    let date = httpdate::parse_http_date(fields.get(DATE)?.to_str().ok()?).ok()?;
+    date.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 /// The same moment as an IMF-fixdate, to the second that had begun; nothing, if there is nothing to convert.

@@ -3,9 +3,11 @@
 //! Nothing here does I/O or knows of rules, and no value can be built malformed.
 
 pub mod cors;
+pub mod credentials;
 pub mod entity_tag;
 pub mod fields;
 pub mod last_modified;
 pub mod preconditions;
+pub mod put;
 pub mod repair;
 pub mod representation;

@@ -123,11 +123,11 @@ impl Condition {
 }
 
 impl Stated {
-    /// Whether this member names the current representation, by our tag or by the upstream's own, and which repairs
-    /// that took.
+    /// Whether this member names the current representation, by our tag, its alias, or the upstream's own, and which
+    /// repairs that took.
     ///
-    /// The repairs are for our tag alone: its opaque-tag is a digest that we minted, so that a weakened or
-    /// suffixed form of it still stands for exactly one sequence of bytes. Strict matching counts none, since what it
+    /// The repairs are for our tag and its alias alone: their opaque-tags are digests, so that a weakened or
+    /// suffixed form of them still stands for exactly one sequence of bytes. Strict matching counts none, since what it
     /// accepts are tags that RFC 9110 lets an origin accept.
     fn names(&self, current: &Current, comparison: Comparison, matching: Matching) -> Option<Repairs> {
         let is_upstreams =
@@ -137,7 +137,11 @@ impl Stated {
         } else if is_upstreams() {
             Repairs::NONE.with(Repair::UpstreamTag, true)
         } else if matching == Matching::Lenient {
-            self.as_form_of(&current.tag, comparison)?
+            let as_alias = || {
+                let repairs = self.as_form_of(current.alias.as_ref()?, comparison)?;
+                Some(repairs.with(Repair::Alias, true))
+            };
+            self.as_form_of(&current.tag, comparison).or_else(as_alias)?
         } else {
             return None;
         };
@@ -235,6 +239,7 @@ mod tests {
         Current {
             tag: EntityTag::new(false, OURS.as_bytes()).expect("hexadecimal"),
             upstream_tag: EntityTag::new(false, b"Theirs-7"),
+            alias: None,
         }
     }
 

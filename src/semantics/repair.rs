@@ -19,11 +19,13 @@ pub enum Repair {
     QuotedStar,
     /// The upstream's own tag for ours: its client had read the document past this proxy, or before it came.
     UpstreamTag,
+    /// The SHA-1 of what was last sent, for the tag of what the upstream made of it.
+    Alias,
 }
 
 impl Repair {
     /// All kinds, in the order in which they are told.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Unquoted,
         Self::DoublyQuoted,
         Self::UpperCase,
@@ -31,6 +33,7 @@ impl Repair {
         Self::CodingSuffix,
         Self::QuotedStar,
         Self::UpstreamTag,
+        Self::Alias,
     ];
 
     /// The kind in a word, for logs and metrics.
@@ -43,6 +46,7 @@ impl Repair {
             Self::CodingSuffix => "coding-suffix",
             Self::QuotedStar => "quoted-star",
             Self::UpstreamTag => "upstream-tag",
+            Self::Alias => "alias",
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Current {
     pub tag: EntityTag,
     /// The upstream's own entity-tag, when it sent a single well-formed strong one.
     pub upstream_tag: Option<EntityTag>,
+    /// What else names it to clients that take the SHA-1 of what they sent for its entity-tag.
+    pub alias: Option<EntityTag>,
 }
 
 /// What an answer to a GET looks like when the document does not exist.

@@ -168,6 +168,7 @@ mod tests {
             settle_time: Duration::from_secs(30),
             unknown_outcome: Vec::new(),
             connections: 8,
+            service: None,
         };
         let pool = Pool::new(settings, Arc::new(Semaphore::new(8)));
 

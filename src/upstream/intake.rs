@@ -63,10 +63,8 @@ impl Intake {
             return Ok((last, Representation::Missing));
         }
         let tag = EntityTag::from_digest(&self.fingerprint.finish());
-        Ok((
-            last,
-            Representation::Current(Current { tag, upstream_tag: EntityTag::strong_from_fields(fields) }),
-        ))
+        let upstream_tag = EntityTag::strong_from_fields(fields);
+        Ok((last, Representation::Current(Current { tag, upstream_tag, alias: None })))
     }
 
     fn take(&mut self, decoded: &Bytes) {

@@ -13,7 +13,7 @@ pub mod streamed;
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 /// How the upstream is reached and what is expected of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,4 +36,6 @@ pub struct Settings {
     pub unknown_outcome: Vec<StatusCode>,
     /// How many exchanges may be under way with the upstream at a time.
     pub connections: usize,
+    /// The Authorization of probes that a writer's own credentials cannot make.
+    pub service: Option<HeaderValue>,
 }

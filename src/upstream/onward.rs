@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName,
-    HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TE, TRANSFER_ENCODING, VIA,
+    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST,
+    HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TE,
+    TRANSFER_ENCODING, VIA,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -12,6 +13,7 @@ use http::{Method, Uri, Version};
 use http_body::Body;
 
 use crate::guard::verdict::Onward;
+use crate::semantics::credentials::SIGNATURES;
 use crate::semantics::fields::{
     PRECONDITIONS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, strip_hop_by_hop,
 };
@@ -56,6 +58,16 @@ pub fn probe(write: &Parts) -> Parts {
     }
     head.headers.remove(http::header::TRAILER);
     head.headers.insert(CACHE_CONTROL, NO_CACHE);
+    head
+}
+
+/// Makes the head of a probe that a service asks in the writer's place: with its credential and none of the writer's.
+pub fn probe_by_service(write: &Parts, service: &HeaderValue) -> Parts {
+    let mut head = probe(write);
+    for name in [COOKIE].iter().chain(&SIGNATURES) {
+        head.headers.remove(name);
+    }
+    head.headers.insert(AUTHORIZATION, service.clone());
     head
 }
 

@@ -178,6 +178,7 @@ mod tests {
             settle_time: Duration::from_secs(30),
             unknown_outcome: Vec::new(),
             connections: 2,
+            service: None,
         };
         adjust(&mut settings);
         let exchanges = Arc::new(Semaphore::new(settings.connections));

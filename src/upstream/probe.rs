@@ -16,26 +16,73 @@ use super::streamed::Streamed;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
 use crate::guard::settle::is_own;
+use crate::semantics::credentials::is_signed;
 use crate::semantics::entity_tag::EntityTag;
-use crate::semantics::representation::Representation;
+use crate::semantics::representation::{Absent, Representation};
 
 /// What a probe found.
 pub enum Probed {
-    /// What the resource holds; the connection that just told so, which is the best one to write on; and the fields
-    /// with which it was told.
-    Found(Representation, Option<Lease>, HeaderMap),
+    /// What the resource holds.
+    Found(Found),
     /// The upstream refuses to tell this writer: a 4xx or 5xx to hand back.
     HandBack(Response<Streamed>),
+    /// The writer's credentials cannot ask, and nobody else's may or can.
+    Untold(Untold),
+}
+
+/// What the resource holds, and how that was told.
+pub struct Found {
+    /// What it holds.
+    pub representation: Representation,
+    /// The connection that just told so, which is the best one to write on.
+    pub lease: Option<Lease>,
+    /// The fields with which it was told.
+    pub fields: HeaderMap,
+    /// Whether a service asked in the writer's place: what was learned may decide, and must not be told.
+    pub by_service: bool,
+}
+
+/// Why a probe could not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untold {
+    /// The write is signed as a whole, so that no other request can carry its credentials.
+    Signed,
+    /// The upstream answers 403 to the writer's credentials: they may do no more than write.
+    Forbidden,
+    /// The upstream refuses the service's credential with this status.
+    ServiceRefused(StatusCode),
+}
+
+/// The answer to a probe, as far as it has come.
+pub struct Told {
+    /// Its head.
+    pub head: http::response::Parts,
+    /// Its body.
+    pub body: Paced,
+    /// Its connection.
+    pub lease: Lease,
+    /// Whether a service asked in the writer's place.
+    pub by_service: bool,
+}
+
+impl Found {
+    /// Gives the connection back, where nothing is to be written on it.
+    pub fn give_back(self) {
+        self.lease.into_iter().for_each(Lease::give_back);
+    }
 }
 
 impl Pool {
-    /// Asks what the target of a write holds, with the writer's own credentials.
+    /// Asks what the target of a write holds: with the writer's own credentials, or else with the service's.
     ///
     /// The contents are fingerprinted as they come and not kept. They must be whole within `response-timeout` after
     /// their head, since a scope is held meanwhile. Whatever says neither that there is a
     /// representation nor that there is none is a [`Failure`].
     pub async fn probe(self: &Arc<Self>, write: &Parts, reading: &Reading<'_>) -> Result<Probed, Failure> {
-        let (head, body, lease) = self.ask(write).await?;
+        let Told { head, body, lease, by_service } = match self.ask(write, reading.absent).await? {
+            Ok(told) => told,
+            Err(untold) => return Ok(Probed::Untold(untold)),
+        };
         let status = head.status;
         let is_missing = reading.absent.statuses.contains(&status);
         if !is_missing && (status.is_client_error() || status.is_server_error()) {
@@ -44,28 +91,52 @@ impl Pool {
         if !is_missing && status != StatusCode::OK {
             return Err(Failure::UnusableProbe(status));
         }
+        let found = |representation, lease, fields| {
+            Ok(Probed::Found(Found { representation, lease, fields, by_service }))
+        };
         let learned = async {
             if is_missing {
                 // The text of a 404 is nobody's document; reading it to its end frees the connection.
                 let read = matches!(body.collect(reading.decoded_max).await, Ok(Collected::Whole(_)));
-                let lease = Some(lease).filter(|_| read);
-                return Ok(Probed::Found(Representation::Missing, lease, head.headers));
+                return found(Representation::Missing, Some(lease).filter(|_| read), head.headers);
             }
-            let found = fingerprint(&head.headers, body, reading).await?;
-            Ok(Probed::Found(found, Some(lease), head.headers))
+            let representation = fingerprint(&head.headers, body, reading).await?;
+            found(representation, Some(lease), head.headers)
         };
         timeout(self.settings().response_timeout, learned).await.unwrap_or(Err(Failure::ResponseTimeout))
     }
 
-    /// Asks for the target of a write, whatever the answer is.
+    /// Asks for the target of a write, whatever the answer is. `absent` says whether a 403 is one.
     pub async fn ask(
         self: &Arc<Self>,
         write: &Parts,
-    ) -> Result<(http::response::Parts, Paced, Lease), Failure> {
-        let request = Request::from_parts(onward::probe(write), Outgoing::Contents(Contents::default()));
+        absent: &Absent,
+    ) -> Result<Result<Told, Untold>, Failure> {
+        let service = self.settings().service.as_ref();
+        let why = if is_signed(write) {
+            Untold::Signed
+        } else {
+            let told = self.told(onward::probe(write), false).await?;
+            let status = told.head.status;
+            if status != StatusCode::FORBIDDEN || absent.statuses.contains(&status) {
+                return Ok(Ok(told));
+            }
+            Untold::Forbidden
+        };
+        let Some(service) = service else { return Ok(Err(why)) };
+        let told = self.told(onward::probe_by_service(write, service), true).await?;
+        let status = told.head.status;
+        // What the upstream says to the service is not for the writer.
+        let is_error = status.is_client_error() || status.is_server_error();
+        let is_refused = is_error && !absent.statuses.contains(&status);
+        Ok(if is_refused { Err(Untold::ServiceRefused(status)) } else { Ok(told) })
+    }
+
+    async fn told(self: &Arc<Self>, head: Parts, by_service: bool) -> Result<Told, Failure> {
+        let request = Request::from_parts(head, Outgoing::Contents(Contents::default()));
         let (response, lease) = self.fetch(request, Purpose::Repeatable).await?;
         let (head, body) = response.into_parts();
-        Ok((head, Paced::new(body, self.settings().response_timeout), lease))
+        Ok(Told { head, body: Paced::new(body, self.settings().response_timeout), lease, by_service })
     }
 
     /// Reads back what a write left behind, and gives its entity-tag if it is what was sent.
@@ -78,7 +149,7 @@ impl Pool {
         reading: &Reading<'_>,
     ) -> Option<EntityTag> {
         let shown = timeout(self.settings().read_back_timeout, async {
-            let (head, body, lease) = self.ask(write).await.ok()?;
+            let Told { head, body, lease, .. } = self.ask(write, reading.absent).await.ok()?.ok()?;
             if head.status != StatusCode::OK {
                 return None;
             }

@@ -226,6 +226,7 @@ mod tests {
             settle_time: Duration::from_secs(30),
             unknown_outcome: Vec::new(),
             connections: 1,
+            service: None,
         };
         let pool = Pool::new(settings, Arc::new(Semaphore::new(1)));
         let mut lease = pool.lend_new().await.expect("it listens");

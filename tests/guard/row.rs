@@ -1,5 +1,7 @@
 //! One row of the table, and what the guard says of it.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use staleguard::guard::evaluate::evaluate;
@@ -49,7 +51,11 @@ impl Row {
         Self {
             circumstance: circumstance.to_owned(),
             unconditional: unconditional.to_owned(),
-            policy: Policy { unconditional: parse_unconditional(unconditional), matching },
+            policy: Policy {
+                unconditional: parse_unconditional(unconditional),
+                matching,
+                replay_window: Duration::ZERO,
+            },
             stated: Preconditions::from_fields(&fields, matching),
             found: parse_representation(found),
             verdict: verdict.to_owned(),
@@ -89,6 +95,7 @@ impl Row {
 fn words(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Refuse(refusal) => format!("{} {}", refusal.status.as_u16(), refusal.reason.as_str()),
+        Verdict::Applied(tag) => format!("204 replay {tag}"),
         Verdict::Forward(clearance) => match clearance.onward() {
             Onward::AsStated => "forward as stated".to_owned(),
             Onward::IfMatch(tag) => format!("forward If-Match: {tag}"),
@@ -128,9 +135,11 @@ fn parse_representation(cell: &str) -> Representation {
     let tag = |text: &str| EntityTag::parse(text.trim().as_bytes()).expect("an entity-tag");
     match cell.split_once("upstream") {
         _ if cell == "missing" => Representation::Missing,
-        Some((ours, upstreams)) => {
-            Representation::Current(Current { tag: tag(ours), upstream_tag: Some(tag(upstreams)) })
-        }
-        None => Representation::Current(Current { tag: tag(cell), upstream_tag: None }),
+        Some((ours, upstreams)) => Representation::Current(Current {
+            tag: tag(ours),
+            upstream_tag: Some(tag(upstreams)),
+            alias: None,
+        }),
+        None => Representation::Current(Current { tag: tag(cell), upstream_tag: None, alias: None }),
     }
 }

@@ -75,7 +75,6 @@ async fn an_objection_of_the_upstream_is_handed_back_as_it_came_but_for_its_tag(
     for status in [
         "400 Bad Request",
         "401 Unauthorized",
-        "403 Forbidden",
         "405 Method Not Allowed",
         "409 Conflict",
         "412 Precondition Failed",

@@ -17,15 +17,18 @@ mod forward;
 mod hold;
 mod identify;
 mod kit;
+mod last_modified;
 mod learn;
 mod lrs;
 mod observe;
 #[cfg(feature = "test-faults")]
 mod panic;
 mod races;
+mod reconsider;
 mod relay;
 mod repairs;
 mod select;
 mod settle;
 mod support;
 mod suspicion;
+mod untold;

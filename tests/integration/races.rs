@@ -140,7 +140,9 @@ async fn of_deletes_and_writes_with_one_if_match_exactly_one_wins() {
             let (proxy, target, tag) = (Arc::clone(&proxy), target.clone(), tag.clone());
             let method = ["PUT", "POST", "DELETE"][writer % 3];
             writers.spawn(async move {
-                proxy.send(method, &target, &[V1, JSON, ("If-Match", &tag)], "{\"new\":1}").await.status
+                // Each writes something else: the same PUT from the same client would be a replay.
+                let body = format!("{{\"new\":{writer}}}");
+                proxy.send(method, &target, &[V1, JSON, ("If-Match", &tag)], body).await.status
             });
         }
         let statuses = writers.join_all().await;

@@ -48,6 +48,8 @@ pub(crate) struct Knobs {
     pub(crate) reads_late: bool,
     /// Requests without this Authorization get 401.
     pub(crate) credential: Option<String>,
+    /// Reads get 403, unless they carry this Authorization.
+    pub(crate) reader: Option<String>,
     /// Added to every answer.
     pub(crate) fields: Vec<(&'static str, &'static str)>,
     /// The connection is closed right after each answer, without a word.
@@ -453,6 +455,10 @@ async fn pour_out(wire: &mut Wire, path: &str) {
 
 async fn respond(shared: &Shared, seen: &Seen) -> Reply {
     let knobs = shared.knobs().clone();
+    let may_read = knobs.reader.is_none() || seen.field("authorization") == knobs.reader.as_deref();
+    if !seen.is_write() && !may_read {
+        return Reply::new(403, "you may only write");
+    }
     if knobs.credential.is_some() && seen.field("authorization") != knobs.credential.as_deref() {
         return Reply::new(401, "who are you?");
     }

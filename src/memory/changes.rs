@@ -1,0 +1,174 @@
+//! When documents were seen to change: what a Last-Modified is made of where the upstream gives none.
+
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use quick_cache::sync::Cache;
+
+use crate::resource::Document;
+use crate::semantics::credentials::Credentials;
+use crate::semantics::entity_tag::EntityTag;
+
+/// What an entry takes, roughly, in bytes.
+const ENTRY: u64 = 128;
+
+/// When each document was first seen or last changed through here, for as many documents as fit.
+///
+/// What is forgotten is first seen anew, so that no moment ever goes back.
+#[derive(Debug)]
+pub struct Changes {
+    clock: Clock,
+    /// By document: when a write through here last succeeded.
+    written: Cache<Document, Moment>,
+    /// What one writer may read never answers another, so that each has its own view of a document.
+    seen: Cache<(Document, Credentials), Seen>,
+}
+
+/// Whole seconds since 1970, since an HTTP-date knows no smaller part (RFC 9110 §5.6.7).
+type Moment = u64;
+
+#[derive(Debug, Clone)]
+struct Seen {
+    tag: EntityTag,
+    since: Moment,
+}
+
+/// The time of day as it was when the process began, and the time that has passed since: it is never set back.
+#[derive(Debug)]
+struct Clock {
+    began: Instant,
+    time_of_day: Duration,
+}
+
+impl Changes {
+    /// Remembers nothing yet, and at most about this many bytes.
+    #[expect(clippy::disallowed_types, reason = "Last-Modified is a time of day; it is asked for once")]
+    pub fn new(max: u64) -> Self {
+        let time_of_day = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let entries = usize::try_from(max / ENTRY / 2).unwrap_or(usize::MAX);
+        Self {
+            clock: Clock { began: Instant::now(), time_of_day },
+            written: Cache::new(entries),
+            seen: Cache::new(entries),
+        }
+    }
+
+    /// Notes that a write to a document has succeeded. `dated` is the Date of the answer, where it has one.
+    pub fn written(&self, document: Document, dated: Option<Moment>) {
+        let now = self.clock.now(dated);
+        let before = self.written.get(&document).unwrap_or_default();
+        self.written.insert(document, now.max(before));
+    }
+
+    /// Since when a document has held the representation that was just read. `dated` is the Date of the answer, where
+    /// it has one: an origin dates nothing later than its own answer (RFC 9110 §8.8.2.1).
+    pub fn since(
+        &self,
+        document: Document,
+        reader: Credentials,
+        tag: &EntityTag,
+        dated: Option<Moment>,
+    ) -> Moment {
+        let written = self.written.get(&document).unwrap_or_default();
+        let seen = self.seen.get(&(document, reader));
+        let since = match &seen {
+            // It may have been seen, dated and forgotten: the last write says nothing of what came after it.
+            None => self.clock.now(dated),
+            Some(seen) if seen.tag == *tag || written > seen.since => seen.since.max(written),
+            Some(seen) => self.clock.now(dated).max(seen.since),
+        };
+        if seen.is_none_or(|seen| seen.tag != *tag || seen.since != since) {
+            self.seen.insert((document, reader), Seen { tag: tag.clone(), since });
+        }
+        since
+    }
+}
+
+impl Clock {
+    fn now(&self, dated: Option<Moment>) -> Moment {
+        let now = (self.time_of_day + self.began.elapsed()).as_secs();
+        dated.map_or(now, |dated| now.min(dated))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http::header::AUTHORIZATION;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::resource::ResourceKey;
+
+    /// Moments that are told by the Date of answers lie in the past, so that these win over the clock.
+    const PAST: Moment = 1_000_000_000;
+
+    fn document(id: u8) -> Document {
+        Document::new(b"h", "/", &ResourceKey::new("notes", [Some(id.to_string().as_str())]))
+    }
+
+    fn reader(name: &str) -> Credentials {
+        Credentials::of(&HeaderMap::from_iter([(AUTHORIZATION, name.parse().expect("a value"))]))
+    }
+
+    fn tag(text: &str) -> EntityTag {
+        EntityTag::new(false, text.as_bytes()).expect("an opaque-tag")
+    }
+
+    #[test]
+    fn a_representation_dates_from_when_it_was_first_seen() {
+        let changes = Changes::new(1 << 20);
+        let since = |name, text, now| changes.since(document(1), reader(name), &tag(text), Some(PAST + now));
+        assert_eq!(since("a", "x", 10), PAST + 10);
+        assert_eq!(since("a", "x", 20), PAST + 10, "it is the same");
+        assert_eq!(since("a", "y", 30), PAST + 30, "somebody has changed it");
+        assert_eq!(since("a", "y", 40), PAST + 30);
+        assert_eq!(since("b", "y", 50), PAST + 50, "what one has seen says nothing to another");
+    }
+
+    #[test]
+    fn a_write_through_here_dates_what_is_seen_after_it() {
+        let changes = Changes::new(1 << 20);
+        let since = |text, now| changes.since(document(1), reader("a"), &tag(text), Some(PAST + now));
+        let written = |id, now| changes.written(document(id), Some(PAST + now));
+        assert_eq!(since("x", 10), PAST + 10);
+        written(1, 20);
+        assert_eq!(since("y", 30), PAST + 20);
+        written(1, 40);
+        assert_eq!(since("y", 50), PAST + 40, "the same was written again");
+        assert_eq!(since("z", 60), PAST + 60, "this was not written through here");
+        written(2, 70);
+        assert_eq!(since("z", 80), PAST + 60, "another document was written");
+    }
+
+    #[test]
+    fn nothing_is_dated_later_than_now() {
+        let changes = Changes::new(1 << 20);
+        let now = changes.clock.now(None);
+        let far = Some(Moment::MAX);
+        assert!(changes.since(document(1), reader("a"), &tag("x"), far) <= now + 60);
+        changes.written(document(2), far);
+        assert!(changes.since(document(2), reader("a"), &tag("x"), far) <= now + 60);
+    }
+
+    proptest! {
+        #[test]
+        fn no_date_goes_back(
+            steps in prop::collection::vec((0u8..3, 0u8..4, "[xyz]", 0u64..100), 1..60),
+            max in prop::sample::select(vec![0, 300, 1 << 20]),
+        ) {
+            let changes = Changes::new(max);
+            let mut last = [0; 3];
+            let mut now = PAST;
+            for (id, step, text, passes) in steps {
+                now += passes;
+                if step == 0 {
+                    changes.written(document(id), Some(now));
+                } else {
+                    let since = changes.since(document(id), reader("a"), &tag(&text), Some(now));
+                    prop_assert!(since >= last[usize::from(id)] && since <= now);
+                    last[usize::from(id)] = since;
+                }
+            }
+        }
+    }
+}

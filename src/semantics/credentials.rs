@@ -1,0 +1,131 @@
+//! Who a request says it comes from: told apart by a digest, and whether it can be said again in another request.
+
+use std::fmt;
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE, HeaderName};
+use http::request::Parts;
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// The credentials of a request: its Authorization and Cookie fields (RFC 9110 §11.6.2, RFC 6265 §5.4).
+///
+/// It is a digest, so that no secret is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Credentials(u128);
+
+/// Authentication schemes whose credentials are made for one request or one connection, so that another request cannot
+/// carry them: OAuth 1.0 (RFC 5849), Digest (RFC 7616), DPoP (RFC 9449), and what clouds and others sign with.
+const SIGNING_SCHEMES: [&str; 9] =
+    ["oauth", "digest", "dpop", "hawk", "hmac", "negotiate", "ntlm", "sharedkey", "signature"];
+
+/// Beginnings of schemes that come in several digests, as in `AWS4-HMAC-SHA256`.
+const SIGNING_FAMILIES: [&str; 3] = ["aws4-", "hmac-", "sharedkey"];
+
+/// Fields that sign a request beside Authorization (RFC 9421 §4, RFC 9449 §4.1).
+pub const SIGNATURES: [HeaderName; 3] = [
+    HeaderName::from_static("signature-input"),
+    HeaderName::from_static("signature"),
+    HeaderName::from_static("dpop"),
+];
+
+/// Query parameters that sign a request (RFC 5849 §3.5.3, and what links to cloud stores carry).
+const SIGNING_PARAMETERS: [&str; 2] = ["oauth_signature", "x-amz-signature"];
+
+impl Credentials {
+    /// The credentials that these fields carry; without any, those of everybody who carries none.
+    pub fn of(fields: &HeaderMap) -> Self {
+        let mut digest = Xxh3Default::new();
+        for name in [AUTHORIZATION, COOKIE] {
+            for value in fields.get_all(&name) {
+                digest.update(name.as_str().as_bytes());
+                digest.update(&value.len().to_be_bytes());
+                digest.update(value.as_bytes());
+            }
+        }
+        Self(digest.digest128())
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+/// Whether the request is signed as a whole, so that its credentials are worth nothing in another request.
+pub fn is_signed(request: &Parts) -> bool {
+    let by_scheme = request.headers.get_all(AUTHORIZATION).iter().any(|value| {
+        let scheme: Vec<u8> = value.as_bytes().trim_ascii_start().to_ascii_lowercase();
+        let scheme = scheme.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+        SIGNING_SCHEMES.iter().any(|signing| scheme == signing.as_bytes())
+            || SIGNING_FAMILIES.iter().any(|family| scheme.starts_with(family.as_bytes()))
+    });
+    let parameters = || request.uri.query().unwrap_or_default().split('&');
+    let name = |parameter: &str| parameter.split('=').next().unwrap_or_default().to_ascii_lowercase();
+    by_scheme
+        || SIGNATURES.iter().any(|field| request.headers.contains_key(field))
+        || parameters().any(|parameter| SIGNING_PARAMETERS.contains(&name(parameter).as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn request(target: &str, fields: &[(&str, &str)]) -> Parts {
+        let mut request = Request::get(target);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    #[test]
+    fn what_is_made_for_one_request_is_signed() {
+        for (name, value) in [
+            ("authorization", "OAuth oauth_consumer_key=\"k\", oauth_signature=\"s\""),
+            ("authorization", "oauth realm=\"r\""),
+            ("authorization", "Digest username=\"u\""),
+            ("authorization", "AWS4-HMAC-SHA256 Credential=c"),
+            ("authorization", "SharedKeyLite account:s"),
+            ("authorization", "DPoP token"),
+            ("authorization", "Negotiate YII="),
+            ("signature-input", "sig1=()"),
+            ("dpop", "eyJ"),
+        ] {
+            assert!(is_signed(&request("/x", &[(name, value)])), "{name}: {value}");
+        }
+        for target in ["/x?oauth_signature=s", "/x?a=b&X-Amz-Signature=s"] {
+            assert!(is_signed(&request(target, &[])), "{target}");
+        }
+    }
+
+    #[test]
+    fn what_anybody_who_knows_it_can_say_again_is_not() {
+        for value in ["Basic dTpw", "Bearer OAuth", "bearer oauth", "Token digest"] {
+            assert!(
+                !is_signed(&request("/x?sig=s&a=oauth_signature", &[("authorization", value)])),
+                "{value}"
+            );
+        }
+        assert!(!is_signed(&request("/x", &[("cookie", "session=Digest")])));
+    }
+
+    #[test]
+    fn credentials_are_told_apart_and_tell_nothing() {
+        let of = |fields: &[(&str, &str)]| Credentials::of(&request("/x", fields).headers);
+        let basic = of(&[("authorization", "Basic dTpw")]);
+        assert_eq!(basic, of(&[("authorization", "Basic dTpw"), ("accept", "x/y")]));
+        for other in [
+            of(&[]),
+            of(&[("authorization", "Basic dTpx")]),
+            of(&[("cookie", "Basic dTpw")]),
+            of(&[("authorization", "Basic dTpw"), ("cookie", "a=b")]),
+            of(&[("authorization", "Basic "), ("authorization", "dTpw")]),
+        ] {
+            assert_ne!(basic, other);
+        }
+        assert!(!format!("{basic:?}").contains("dTpw"));
+    }
+}

@@ -1,0 +1,66 @@
+//! A PUT, reduced to what tells it from another.
+
+use std::net::IpAddr;
+
+use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderMap};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::credentials::Credentials;
+use super::entity_tag::EntityTag;
+use super::preconditions::Condition;
+
+/// A PUT (RFC 9110 §9.3.4): two that are equal ask for the same, on the same ground, for the same client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Put {
+    /// What its If-Match named.
+    pub if_match: Option<Condition>,
+    /// The SHA-1 of its bytes. Some clients take it for the document's entity-tag.
+    pub sent: EntityTag,
+    /// What its contents are said to be: the same bytes under another media type are another document.
+    pub label: Label,
+    /// Who it says it comes from.
+    pub credentials: Credentials,
+    /// Where it comes from.
+    pub client: IpAddr,
+}
+
+/// A digest of the fields that say how contents are to be read (RFC 9110 §8.3 to §8.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Label(u128);
+
+impl Label {
+    /// The label that these fields put on contents.
+    pub fn of(fields: &HeaderMap) -> Self {
+        let mut digest = Xxh3Default::new();
+        for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE] {
+            for value in fields.get_all(&name) {
+                digest.update(name.as_str().as_bytes());
+                digest.update(&value.len().to_be_bytes());
+                digest.update(value.as_bytes());
+            }
+        }
+        Self(digest.digest128())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_media_type_or_coding_is_another_label() {
+        let of = |fields: &[(&'static str, &'static str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in fields {
+                map.append(*name, value.parse().expect("a value"));
+            }
+            Label::of(&map)
+        };
+        let json = of(&[("content-type", "application/json")]);
+        assert_eq!(json, of(&[("content-type", "application/json"), ("user-agent", "x")]));
+        assert_ne!(json, of(&[]));
+        assert_ne!(json, of(&[("content-type", "text/plain")]));
+        assert_ne!(json, of(&[("content-encoding", "application/json")]));
+        assert_ne!(json, of(&[("content-type", "application/json"), ("content-encoding", "gzip")]));
+    }
+}
