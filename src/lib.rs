@@ -13,7 +13,7 @@
 //! | 4 | [`exchange`]: one request, from its head to its answer |
 //! | 3 | [`rule`]: which resource and document is it · [`upstream`]: sending, probing |
 //! | 2 | [`guard`]: may the write be applied · [`memory`]: holds · [`xapi`]: agents, alternate syntax |
-//! | 1 | [`semantics`]: RFC 9110's words · [`resource`] · [`fingerprint`] · [`body`] · [`drain`] · [`fault`] |
+//! | 1 | [`semantics`]: RFC 9110's words · [`resource`] · [`fingerprint`] · [`body`] · [`drain`] · [`fault`] · [`json`] |
 
 pub mod admin;
 pub mod body;
@@ -24,6 +24,7 @@ pub mod exchange;
 pub mod fault;
 pub mod fingerprint;
 pub mod guard;
+pub mod json;
 pub mod memory;
 pub mod resource;
 pub mod rule;
