@@ -68,5 +68,5 @@ impl Exchange {
 
 /// How a rule's documents are read.
 fn reading(rule: &Rule) -> Reading<'_> {
-    Reading { etag: rule.etag, absent: &rule.absent, decoded_max: rule.document_max }
+    Reading { etag: rule.etag, etag_of: rule.etag_of, absent: &rule.absent, decoded_max: rule.document_max }
 }

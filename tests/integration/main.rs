@@ -25,4 +25,5 @@ mod races;
 mod relay;
 mod select;
 mod settle;
+mod steadiness;
 mod support;
