@@ -69,14 +69,14 @@ impl Proxy {
 fn exchanges(config: &Config) -> Arc<MakeExchange> {
     let rules = Arc::new(config.rules.clone());
     let holds = Holds::new(config.holds.clone());
-    let untranslated = Arc::default();
+    let (untranslated, steadiness) = (Arc::default(), Arc::default());
     let under_way = Arc::new(Semaphore::new(config.upstream.connections));
     let (exchange, upstream) = (config.exchange.clone(), config.upstream.clone());
     Arc::new(move || {
         let pool = Pool::new(upstream.clone(), Arc::clone(&under_way));
-        let (rules, holds, untranslated) =
-            (Arc::clone(&rules), Arc::clone(&holds), Arc::clone(&untranslated));
-        Exchange::new(exchange.clone(), rules, holds, untranslated, pool)
+        let (rules, holds) = (Arc::clone(&rules), Arc::clone(&holds));
+        let (untranslated, steadiness) = (Arc::clone(&untranslated), Arc::clone(&steadiness));
+        Exchange::new(exchange.clone(), rules, holds, untranslated, steadiness, pool)
     })
 }
 

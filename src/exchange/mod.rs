@@ -9,6 +9,7 @@ pub mod outcome;
 mod read;
 mod relay;
 mod serve;
+pub mod steadiness;
 mod write;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use dashmap::DashSet;
 use tokio_util::task::TaskTracker;
 
+use self::steadiness::Steadiness;
 use crate::memory::holds::Holds;
 use crate::rule::Rule;
 use crate::rule::select::Rules;
@@ -42,6 +44,8 @@ pub struct Exchange {
     writes: TaskTracker,
     /// The resources whose upstream refuses its own entity-tags; shared by all cores.
     untranslated: Arc<Untranslated>,
+    /// The resources whose upstream may never answer alike; shared by all cores.
+    steadiness: Arc<Steadiness>,
 }
 
 /// The names of resources whose upstream has refused its own entity-tag although nothing had changed.
@@ -54,9 +58,10 @@ impl Exchange {
         rules: Arc<Rules>,
         holds: Arc<Holds>,
         untranslated: Arc<Untranslated>,
+        steadiness: Arc<Steadiness>,
         pool: Arc<Pool>,
     ) -> Arc<Self> {
-        Arc::new(Self { settings, rules, holds, pool, writes: TaskTracker::new(), untranslated })
+        Arc::new(Self { settings, rules, holds, pool, writes: TaskTracker::new(), untranslated, steadiness })
     }
 
     /// Waits until the last write that was begun has ended.

@@ -81,9 +81,12 @@ impl Exchange {
             Verdict::Forward(clearance) => clearance,
             Verdict::Refuse(refusal) => {
                 probed.into_iter().for_each(Lease::give_back);
+                self.doubt(rule, &head, &refusal).await;
                 return Ok(answer::refused(&refusal, asked));
             }
         };
+
+        self.trust(rule, &stated);
 
         // forward: the last thing a client that leaves can prevent is this
         let lease = self.pool.lend_for_write(probed).await.map_err(Failure::Unsent)?;

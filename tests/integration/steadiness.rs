@@ -1,8 +1,9 @@
-//! Upstreams that write a document differently each time it is read: `etag-of`.
+//! Upstreams that write a document differently each time it is read: `etag-of`, and the report.
 
 use crate::support::proxy::Proxy;
-use crate::support::store::{Answers, Store};
-use crate::support::xapi::{JSON, V1, agent_profile};
+use crate::support::store::{Answers, Misdeed, On, Store};
+use crate::support::upstreams::bare;
+use crate::support::xapi::{JSON, V1, activity_profile, agent_profile, state};
 use crate::support::{assert_refused, sha1_tag, xxh3_tag};
 
 const CANONICAL: &str = "[resource.agent-profile]\netag-of = \"canonical-json\"";
@@ -97,4 +98,175 @@ async fn a_compressed_document_has_the_tag_of_its_canonical_form() {
     let tag = sha1_tag(FORM);
     assert_eq!(proxy.get(&target).await.etag(), Some(tag.as_str()));
     assert_eq!(proxy.send("PUT", &target, &[V1, JSON, ("If-Match", &tag)], "{}").await.status, 204);
+}
+
+/// A document of which no two of many readings in a row look the same where members are reordered.
+fn many_members() -> String {
+    let members: Vec<String> = (0..40).map(|n| format!("\"secret{n}\":{n}")).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+/// Reads a document and writes it with the tag that it had, as its editors do.
+async fn edit(proxy: &Proxy, target: &str) -> u16 {
+    let tag = proxy.get(target).await.etag().unwrap().to_owned();
+    proxy.send("PUT", target, &[V1, JSON, ("If-Match", &tag)], "{}").await.status
+}
+
+/// Writes with a tag that names nothing, and gives how often the upstream was asked for it.
+async fn refuse(proxy: &Proxy, store: &Store, target: &str) -> usize {
+    let reads = store.seen().len();
+    assert_refused(&proxy.send("PUT", target, &[V1, JSON, ("If-Match", "\"stale\"")], "{}").await, 412);
+    store.seen().len() - reads
+}
+
+/// The lines that speak of unsteady answers.
+async fn reports(proxy: &Proxy) -> Vec<String> {
+    let said = proxy.last_words().await;
+    said.lines().filter(|line| line.contains("asked three times")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn answers_that_always_differ_are_reported_once_and_mended_by_a_canonical_tag() {
+    let store = reordering();
+    store.hold(&agent_profile("a"), many_members());
+    let proxy = Proxy::before(&store);
+    let mut asked = Vec::new();
+    for _ in 0..7 {
+        store.forget();
+        assert_eq!(edit(&proxy, &agent_profile("a")).await, 412);
+        asked.push(store.seen().len());
+    }
+    assert_eq!(asked, [2, 2, 4, 2, 2, 2, 2], "each read, each refusal, and two questions more at the third");
+    let reports = reports(&proxy).await;
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    for words in
+        ["WARN", "agent-profile", "every conditional write is refused", "etag-of = \"canonical-json\""]
+    {
+        assert!(reports[0].contains(words), "{reports:?}");
+    }
+    for private in ["secret", "learner", "profileId"] {
+        assert!(!reports[0].contains(private), "{reports:?}");
+    }
+    let proxy = Proxy::configured(&store, CANONICAL);
+    assert_eq!(edit(&proxy, &agent_profile("a")).await, 204);
+}
+
+#[tokio::test]
+async fn two_refusals_are_not_looked_into() {
+    let store = reordering();
+    store.hold(&agent_profile("a"), many_members());
+    let proxy = Proxy::before(&store);
+    for _ in 0..2 {
+        assert_eq!(edit(&proxy, &agent_profile("a")).await, 412);
+    }
+    assert_eq!(store.seen().len(), 4);
+    assert_eq!(reports(&proxy).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn contents_that_always_differ_are_called_so() {
+    let store = Store::with(|knobs| knobs.answers = Answers::Different);
+    store.hold(&agent_profile("a"), "{}");
+    let proxy = Proxy::configured(&store, CANONICAL);
+    for _ in 0..4 {
+        assert_eq!(edit(&proxy, &agent_profile("a")).await, 412);
+    }
+    let reports = reports(&proxy).await;
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(reports[0].contains("no If-Match can ever be satisfied"), "{reports:?}");
+}
+
+#[tokio::test]
+async fn every_resource_is_reported_for_itself() {
+    let store = reordering();
+    let proxy = Proxy::before(&store);
+    for target in [agent_profile("a"), activity_profile("a"), state("a")] {
+        store.hold(&target, many_members());
+        for _ in 0..4 {
+            assert_eq!(edit(&proxy, &target).await, 412);
+        }
+    }
+    assert_eq!(reports(&proxy).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_steady_upstream_is_rarely_asked_more_and_never_reported() {
+    let store = Store::start();
+    let target = agent_profile("a");
+    store.hold(&target, "{}");
+    let proxy = Proxy::before(&store);
+    let mut asked = Vec::new();
+    for _ in 0..6 {
+        asked.push(refuse(&proxy, &store, &target).await);
+    }
+    assert_eq!(asked, [1, 1, 3, 1, 1, 3]);
+    // Whoever is right in between shows that tags last.
+    for _ in 0..4 {
+        assert_eq!(refuse(&proxy, &store, &target).await, 1);
+        assert_eq!(refuse(&proxy, &store, &target).await, 1);
+        assert_eq!(edit(&proxy, &target).await, 204);
+    }
+    // What names no document that is there, and what names it and does not want it, says nothing of its answers.
+    store.forget();
+    for _ in 0..4 {
+        assert_eq!(refuse(&proxy, &store, &agent_profile("none")).await, 1);
+        let fields = [V1, JSON, ("If-None-Match", "*")];
+        assert_refused(&proxy.send("PUT", &target, &fields, "{}").await, 412);
+    }
+    assert_eq!(store.seen().len(), 8);
+    assert_eq!(refuse(&proxy, &store, &target).await, 1);
+    assert_eq!(reports(&proxy).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_write_of_somebody_else_in_between_is_not_reported() {
+    for before in [2, 3] {
+        let store = Store::start();
+        let target = agent_profile("a");
+        store.hold(&target, "old");
+        let proxy = Proxy::before(&store);
+        for _ in 0..2 {
+            refuse(&proxy, &store, &target).await;
+        }
+        store.forget();
+        store.close_gate(On::Reads);
+        let mut writer = proxy.connect().await;
+        writer.request("PUT", &target, &[V1, JSON, ("If-Match", "\"stale\"")], b"{}").await;
+        store.let_through(before - 1);
+        store.until_reads(before).await;
+        store.hold(&target, "new");
+        store.open_gate();
+        assert_refused(&writer.answer("PUT").await, 412);
+        assert_eq!(store.seen().len(), 3);
+        assert_eq!(reports(&proxy).await, [""; 0], "before answer {before}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_answered_although_the_upstream_does_not_answer_again() {
+    let silent = Misdeed::Silent;
+    let broken = Misdeed::SaysAndResets(String::new());
+    for misdeed in
+        [silent, broken, Misdeed::Says(bare("403 Forbidden")), Misdeed::Says(bare("404 Not Found"))]
+    {
+        let store = Store::start();
+        let target = agent_profile("a");
+        store.hold(&target, "old");
+        let proxy = Proxy::configured(&store, "[upstream]\nread-back-timeout = \"200ms\"\nconnections = 1");
+        for _ in 0..2 {
+            refuse(&proxy, &store, &target).await;
+        }
+        store.forget();
+        store.close_gate(On::Reads);
+        let mut writer = proxy.connect().await;
+        writer.request("PUT", &target, &[V1, JSON, ("If-Match", "\"stale\"")], b"{}").await;
+        store.let_through(1);
+        store.until_reads(2).await;
+        store.set(|knobs| knobs.misdeed = Some((On::Reads, misdeed)));
+        store.open_gate();
+        let answer = writer.answer("PUT").await;
+        assert_refused(&answer, 412);
+        assert_eq!(answer.etag(), Some(sha1_tag("old").as_str()));
+        assert_eq!(reports(&proxy).await, [""; 0]);
+    }
 }

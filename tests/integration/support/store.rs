@@ -79,6 +79,8 @@ pub(crate) enum Answers {
     Steady,
     /// A JSON object's members come in another order than the time before.
     Reordered,
+    /// A JSON object has another value each time.
+    Different,
 }
 
 /// Which requests something applies to.
@@ -292,6 +294,7 @@ impl Answers {
                 let shift = read % members.len().max(1);
                 members.rotate_left(shift);
             }
+            Self::Different => members.push(format!("\"read\": {read}")),
         }
         Some(format!("{{{}}}", members.join(", ")))
     }
