@@ -1,7 +1,7 @@
 //! Upstreams that write a document differently each time it is read: `etag-of`, and the report.
 
 use crate::support::proxy::Proxy;
-use crate::support::store::{Answers, Misdeed, On, Store};
+use crate::support::store::{Answers, Misdeed, On, Store, Tags};
 use crate::support::upstreams::bare;
 use crate::support::xapi::{JSON, V1, activity_profile, agent_profile, state};
 use crate::support::{assert_refused, sha1_tag, xxh3_tag};
@@ -98,6 +98,35 @@ async fn a_compressed_document_has_the_tag_of_its_canonical_form() {
     let tag = sha1_tag(FORM);
     assert_eq!(proxy.get(&target).await.etag(), Some(tag.as_str()));
     assert_eq!(proxy.send("PUT", &target, &[V1, JSON, ("If-Match", &tag)], "{}").await.status, 204);
+}
+
+#[tokio::test]
+async fn an_upstream_whose_own_tags_are_of_the_spelling_is_told_none() {
+    let store = Store::with(|knobs| {
+        (knobs.answers, knobs.tags) = (Answers::Reordered, Tags::OfAnswer);
+        // By the time that it compares, its own tag is another.
+        knobs.misdeed = Some((On::Conditional, Misdeed::Says(bare("412 Precondition Failed"))));
+    });
+    let target = agent_profile("a");
+    store.hold(&target, many_members());
+    let proxy = Proxy::configured(&store, CANONICAL);
+    assert_eq!(edit(&proxy, &target).await, 204);
+    let told: Vec<bool> = store.writes().iter().map(|write| write.field("if-match").is_some()).collect();
+    assert_eq!(told, [true, false]);
+
+    // Another value in between is another value, and is not overwritten.
+    store.hold(&target, many_members());
+    let proxy = Proxy::configured(&store, CANONICAL);
+    let tag = proxy.get(&target).await.etag().unwrap().to_owned();
+    store.forget();
+    store.close_gate(On::Conditional);
+    let mut writer = proxy.connect().await;
+    writer.request("PUT", &target, &[V1, JSON, ("If-Match", &tag)], b"{}").await;
+    store.until_writes(1).await;
+    store.hold(&target, "{\"a\": 1}");
+    store.open_gate();
+    assert_eq!(writer.answer("PUT").await.status, 412);
+    assert_eq!(store.writes().len(), 1);
 }
 
 /// A document of which no two of many readings in a row look the same where members are reordered.

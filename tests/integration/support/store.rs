@@ -70,6 +70,8 @@ pub(crate) enum Tags {
     /// Length and hash of what is stored (LaRS).
     LengthHash,
     Weak,
+    /// Length and hash of what is sent, which is not always what is stored.
+    OfAnswer,
 }
 
 /// What documents look like each time they are read.
@@ -327,7 +329,7 @@ impl Document {
         match tags {
             Tags::None => None,
             Tags::Random => Some(format!("\"r{}x{}\"", self.version * 7919, self.bytes.len())),
-            Tags::LengthHash => {
+            Tags::LengthHash | Tags::OfAnswer => {
                 Some(format!("\"{}-{}\"", self.bytes.len(), xxhash_rust::xxh3::xxh3_128(&self.bytes)))
             }
             Tags::Weak => Some(format!("W/\"{:x}\"", self.bytes.len())),
@@ -537,7 +539,11 @@ fn read(shared: &Shared, knobs: &Knobs, address: &Address) -> Reply {
         body = answer.into_bytes();
     }
     let mut reply = Reply::new(200, body).with("Content-Type", &document.media_type);
-    if let Some(tag) = document.tag(knobs.tags) {
+    let mut tagged = document.clone();
+    if knobs.tags == Tags::OfAnswer {
+        tagged.bytes.clone_from(&reply.body);
+    }
+    if let Some(tag) = tagged.tag(knobs.tags) {
         reply = reply.with("ETag", &tag);
     }
     if knobs.gzips {
