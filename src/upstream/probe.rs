@@ -31,7 +31,7 @@ pub enum Probed {
 impl Pool {
     /// Asks what the target of a write holds, with the writer's own credentials.
     ///
-    /// The contents are fingerprinted as they come and not kept. They must be whole within `response-timeout` after
+    /// The contents are fingerprinted as they come, and kept only for a canonical form. They must be whole within `response-timeout` after
     /// their head, since a scope is held meanwhile. Whatever says neither that there is a
     /// representation nor that there is none is a [`Failure`].
     pub async fn probe(self: &Arc<Self>, write: &Parts, reading: &Reading<'_>) -> Result<Probed, Failure> {
