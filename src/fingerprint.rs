@@ -12,6 +12,16 @@ pub enum Algorithm {
     Xxh3,
 }
 
+/// What the entity-tags of a resource are the digest of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The identity-coded contents, byte by byte.
+    Contents,
+    /// The canonical form (RFC 8785) of contents that are JSON, which all spellings of one value share; the contents
+    /// themselves where there is no such form.
+    CanonicalJson,
+}
+
 /// A digest in the making: it takes the contents in pieces and gives the same value however they were cut.
 pub struct Fingerprint(State);
 

@@ -12,8 +12,8 @@
 //! | 5 | [`server`]: sockets, connections, drain, metrics · [`admin`]: health, figures |
 //! | 4 | [`exchange`]: one request, from its head to its answer |
 //! | 3 | [`rule`]: which resource and document is it · [`upstream`]: sending, probing |
-//! | 2 | [`guard`]: may the write be applied · [`memory`]: holds, recent reads · [`xapi`]: agents, alternate syntax |
-//! | 1 | [`semantics`]: RFC 9110's words · [`resource`] · [`fingerprint`] · [`body`] · [`drain`] · [`fault`] |
+//! | 2 | [`guard`]: may the write be applied · [`memory`]: holds, and what passed through here · [`xapi`]: agents, alternate syntax |
+//! | 1 | [`semantics`]: RFC 9110's words · [`resource`] · [`fingerprint`] · [`json`] · [`body`] · [`drain`] · [`fault`] |
 
 pub mod admin;
 pub mod body;
@@ -24,6 +24,7 @@ pub mod exchange;
 pub mod fault;
 pub mod fingerprint;
 pub mod guard;
+pub mod json;
 pub mod memory;
 pub mod resource;
 pub mod rule;

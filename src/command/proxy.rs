@@ -75,14 +75,15 @@ fn exchanges(config: &Config) -> Arc<MakeExchange> {
     let rules = Arc::new(config.rules.clone());
     let holds = Holds::new(config.holds.clone());
     let memory = Arc::new(Memory::new(config.remembered_max, Instant::now()));
-    let untranslated = Arc::default();
+    let (untranslated, steadiness) = (Arc::default(), Arc::default());
     let under_way = Arc::new(Semaphore::new(config.upstream.connections));
     let (exchange, upstream) = (config.exchange.clone(), config.upstream.clone());
     Arc::new(move || {
         let pool = Pool::new(upstream.clone(), Arc::clone(&under_way));
         let (rules, holds) = (Arc::clone(&rules), Arc::clone(&holds));
         let (memory, untranslated) = (Arc::clone(&memory), Arc::clone(&untranslated));
-        Exchange::new(exchange.clone(), rules, holds, memory, untranslated, pool)
+        let steadiness = Arc::clone(&steadiness);
+        Exchange::new(exchange.clone(), rules, holds, memory, untranslated, steadiness, pool)
     })
 }
 

@@ -10,7 +10,7 @@ use super::source::Source;
 use super::status::absent;
 use super::unconditional::writers;
 use super::value::{At, Value, boolean, choice, text};
-use crate::fingerprint::Algorithm;
+use crate::fingerprint::{Algorithm, Subject};
 use crate::guard::policy::Mode;
 use crate::rule::Rule;
 use crate::rule::identity::Part;
@@ -23,6 +23,7 @@ agents = []
 collection = []
 xapi = false
 etag = "xxh3"
+etag-of = "contents"
 absent = [404, 410]
 "#;
 
@@ -82,6 +83,7 @@ fn resource<'a>(
     let naming = naming(section, &remedy);
     let shared = Shared::read(section).or(surroundings.shared);
     let etag = section.read("etag", etag);
+    let etag_of = section.read("etag-of", etag_of);
     let absent = section.read("absent", absent);
     let xapi = section.read("xapi", boolean);
     let writers = writers(section);
@@ -96,6 +98,7 @@ fn resource<'a>(
         naming,
         mode,
         etag: etag?,
+        etag_of: etag_of?,
         matching: shared.matching?,
         read_back: shared.read_back?,
         replay_window: shared.replay_window?,
@@ -123,6 +126,10 @@ fn path(value: &Value<'_>) -> Result<(String, Pattern), Problems> {
 
 fn etag(value: &Value<'_>) -> Result<Algorithm, Problems> {
     choice(value, &[("sha1", Algorithm::Sha1), ("xxh3", Algorithm::Xxh3)])
+}
+
+fn etag_of(value: &Value<'_>) -> Result<Subject, Problems> {
+    choice(value, &[("contents", Subject::Contents), ("canonical-json", Subject::CanonicalJson)])
 }
 
 /// Names stand in logs and metrics, so they are kept plain.

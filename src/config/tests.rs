@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::problem::{Colours, Place, Problem};
 use super::*;
-use crate::fingerprint::Algorithm;
+use crate::fingerprint::{Algorithm, Subject};
 use crate::guard::policy::{Mode, Treatment, Unconditional};
 use crate::guard::settle::ReadBack;
 use crate::rule::Rule;
@@ -121,6 +121,7 @@ fn the_defaults_are_what_is_promised() {
             (Mode::Enforce, Matching::Lenient, ReadBack::Auto, Cors::Repair)
         );
         assert_eq!((rule.etag, rule.xapi, rule.document_max), (Algorithm::Sha1, true, 10 * 1024 * 1024));
+        assert_eq!(rule.etag_of, Subject::Contents);
         assert_eq!(rule.absent.statuses, [StatusCode::NOT_FOUND, StatusCode::GONE]);
     }
 }
@@ -275,7 +276,7 @@ fn every_key_of_every_embedded_file_has_a_reason() {
 #[test]
 fn what_is_read() {
     type Row = (&'static str, &'static str, fn(&Config) -> String, &'static str);
-    let rows: [Row; 23] = [
+    let rows: [Row; 24] = [
         ("an IPv6 address", "[listen]\naddress = \"[::1]:0\"", |c| c.server.address.to_string(), "[::1]:0"),
         ("one connection", "[listen]\nconnections = 1", |c| c.server.connections.to_string(), "1"),
         (
@@ -346,6 +347,15 @@ fn what_is_read() {
                 format!("{} {:?} {:?} {:?}", rule.document_max, rule.read_back, rule.matching, rule.etag)
             },
             "1048576 Never Strict Sha1",
+        ),
+        (
+            "tags of what is said and not of how it is written",
+            "[resource.state]\netag-of = \"canonical-json\"",
+            |c| {
+                let (state, profile) = (rule(c, "state"), rule(c, "agent-profile"));
+                format!("{:?} {:?} {:?}", state.etag, state.etag_of, profile.etag_of)
+            },
+            "Sha1 CanonicalJson Contents",
         ),
         (
             "CORS as it came, but for one resource",

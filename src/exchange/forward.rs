@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Exchange;
 use super::answer::Answer;
 use super::failure::Failure;
+use crate::fingerprint::Subject;
 use crate::guard::settle::{Settlement, settle};
 use crate::rule::Rule;
 use crate::semantics::representation::Representation;
@@ -70,7 +71,7 @@ impl Exchange {
         // It has answered, so that what it holds can be learned anew under what is again just a hold.
         let hold = in_flight.settle();
         match self.pool.probe(&head, &super::reading(rule)).await {
-            Ok(Probed::Found(now)) if Some(&now.representation) == found.as_ref() => {
+            Ok(Probed::Found(now)) if is_unchanged(rule, found.as_ref(), &now.representation) => {
                 let write = Write { hold, clearance: clearance.untranslated(), head, contents };
                 let lease = match self.pool.lend_for_write(now.lease).await {
                     Ok(lease) => lease,
@@ -109,5 +110,18 @@ impl Exchange {
                 "the upstream refuses its own entity-tag: it is not told any more"
             );
         }
+    }
+}
+
+/// Whether the upstream still holds what was found before.
+///
+/// Where our entity-tags are to outlast a change of spelling, the upstream's own may be of the spelling, and does not
+/// count.
+fn is_unchanged(rule: &Rule, before: Option<&Representation>, now: &Representation) -> bool {
+    match (rule.etag_of, before, now) {
+        (Subject::CanonicalJson, Some(Representation::Current(before)), Representation::Current(now)) => {
+            before.tag == now.tag
+        }
+        (_, before, now) => before == Some(now),
     }
 }

@@ -10,6 +10,7 @@ mod read;
 mod reconsider;
 mod relay;
 mod serve;
+pub mod steadiness;
 mod suspicion;
 mod write;
 
@@ -21,6 +22,7 @@ use http::header::{HOST, HeaderValue};
 use http::request::Parts;
 use tokio_util::task::TaskTracker;
 
+use self::steadiness::Steadiness;
 use crate::memory::Memory;
 use crate::memory::holds::Holds;
 use crate::resource::Document;
@@ -51,6 +53,8 @@ pub struct Exchange {
     memory: Arc<Memory>,
     /// The resources whose upstream refuses its own entity-tags; shared by all cores.
     untranslated: Arc<Untranslated>,
+    /// The resources whose upstream may never answer alike; shared by all cores.
+    steadiness: Arc<Steadiness>,
 }
 
 /// The names of resources whose upstream has refused its own entity-tag although nothing had changed.
@@ -64,9 +68,11 @@ impl Exchange {
         holds: Arc<Holds>,
         memory: Arc<Memory>,
         untranslated: Arc<Untranslated>,
+        steadiness: Arc<Steadiness>,
         pool: Arc<Pool>,
     ) -> Arc<Self> {
-        Arc::new(Self { settings, rules, holds, memory, pool, writes: TaskTracker::new(), untranslated })
+        let writes = TaskTracker::new();
+        Arc::new(Self { settings, rules, holds, memory, pool, writes, untranslated, steadiness })
     }
 
     /// Waits until the last write that was begun has ended.
@@ -78,7 +84,7 @@ impl Exchange {
 
 /// How a rule's documents are read.
 fn reading(rule: &Rule) -> Reading<'_> {
-    Reading { etag: rule.etag, absent: &rule.absent, decoded_max: rule.document_max }
+    Reading { etag: rule.etag, etag_of: rule.etag_of, absent: &rule.absent, decoded_max: rule.document_max }
 }
 
 /// What a request names, for what is remembered of it. Its head must be fit for the next hop.

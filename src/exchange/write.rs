@@ -100,6 +100,7 @@ impl Exchange {
             Verdict::Forward(clearance) => clearance,
             Verdict::Refuse(refusal) => {
                 found.into_iter().for_each(Found::give_back);
+                self.doubt(rule, &head, &refusal).await;
                 return Ok(answer::refused(&refusal, asked));
             }
             Verdict::Applied(tag) => {
@@ -113,6 +114,8 @@ impl Exchange {
             found
         };
         let (found, probed) = found.map(|found| (found.representation, found.lease)).unzip();
+
+        self.trust(rule, &stated);
 
         // forward: the last thing a client that leaves can prevent is this
         let lease = self.pool.lend_for_write(probed.flatten()).await.map_err(Failure::Unsent)?;

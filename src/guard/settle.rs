@@ -1,7 +1,8 @@
 //! *Settle*: what is known after the upstream was touched, and what may be said of it?
 
 use http::{Method, StatusCode};
-use serde_json::Value;
+
+use crate::json::same::same_value;
 
 /// Whether the outcome of a write is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,50 +50,6 @@ pub fn is_own(sent: &[u8], shown: &[u8]) -> bool {
             (Ok(sent), Ok(shown)) => same_value(&sent, &shown),
             _ => false,
         }
-}
-
-/// Compares JSON values; numbers by what they are worth, so that `1`, `1.0` and `10e-1` are one value.
-fn same_value(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::Number(left), Value::Number(right)) => {
-            let (left, right) = (worth(&left.to_string()), worth(&right.to_string()));
-            left.is_some() && left == right
-        }
-        (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same_value(left, right))
-        }
-        (Value::Object(left), Value::Object(right)) => {
-            left.len() == right.len()
-                && left
-                    .iter()
-                    .all(|(name, left)| right.get(name).is_some_and(|right| same_value(left, right)))
-        }
-        (left, right) => left == right,
-    }
-}
-
-/// A JSON number as sign, significant digits and power of ten, each number in one form only.
-///
-/// A floating-point number would not do: two big integers that differ in their last digit are then equal.
-fn worth(number: &str) -> Option<(bool, String, i64)> {
-    let (negative, number) = match number.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, number),
-    };
-    let (mantissa, exponent) = match number.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
-        None => (number, 0),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{whole}{fraction}");
-    let significant = digits.trim_end_matches('0');
-    let power = exponent
-        .checked_sub(i64::try_from(fraction.len()).ok()?)?
-        .checked_add(i64::try_from(digits.len() - significant.len()).ok()?)?;
-    match significant.trim_start_matches('0') {
-        "" => Some((false, String::new(), 0)),
-        significant => Some((negative, significant.to_owned(), power)),
-    }
 }
 
 #[cfg(test)]

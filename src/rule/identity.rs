@@ -225,7 +225,7 @@ mod tests {
 
     use super::super::pattern::Pattern;
     use super::*;
-    use crate::fingerprint::Algorithm;
+    use crate::fingerprint::{Algorithm, Subject};
     use crate::guard::policy::Mode;
     use crate::guard::settle::ReadBack;
     use crate::semantics::cors::Cors;
@@ -254,6 +254,7 @@ mod tests {
             },
             mode: Mode::Enforce,
             etag: Algorithm::Sha1,
+            etag_of: Subject::Contents,
             matching: Matching::Lenient,
             read_back: ReadBack::Never,
             replay_window: Duration::ZERO,

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method};
 
-use crate::fingerprint::Algorithm;
+use crate::fingerprint::{Algorithm, Subject};
 use crate::guard::policy::{Mode, Policy, Unconditional};
 use crate::guard::settle::ReadBack;
 use crate::semantics::cors::Cors;
@@ -39,6 +39,8 @@ pub struct Rule {
     pub mode: Mode,
     /// Which digest makes its entity-tags.
     pub etag: Algorithm,
+    /// What it is the digest of.
+    pub etag_of: Subject,
     /// Whether repaired forms of our entity-tags are accepted.
     pub matching: Matching,
     /// When a write is read back.

@@ -94,7 +94,7 @@ mod tests {
     use super::super::identity::Naming;
     use super::super::pattern::Pattern;
     use super::*;
-    use crate::fingerprint::Algorithm;
+    use crate::fingerprint::{Algorithm, Subject};
     use crate::guard::policy::Mode;
     use crate::guard::settle::ReadBack;
     use crate::semantics::cors::Cors;
@@ -108,6 +108,7 @@ mod tests {
             naming: Naming { identity: vec![identity], scope: vec![], agents: vec![], collection: vec![] },
             mode: Mode::Enforce,
             etag: Algorithm::Xxh3,
+            etag_of: Subject::Contents,
             matching: Matching::Lenient,
             read_back: ReadBack::Never,
             replay_window: Duration::ZERO,

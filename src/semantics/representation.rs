@@ -27,7 +27,7 @@ impl Representation {
 /// The validators of a current representation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Current {
-    /// Our entity-tag: the fingerprint of the identity-coded contents. Clients are shown this one.
+    /// Our entity-tag: the fingerprint of the identity-coded contents, or of their canonical form. Clients are shown this one.
     pub tag: EntityTag,
     /// The upstream's own entity-tag, when it sent a single well-formed strong one.
     pub upstream_tag: Option<EntityTag>,

@@ -5,7 +5,8 @@ use http::HeaderMap;
 
 use super::decode::{Decoder, Undecodable};
 use crate::body::contents::Contents;
-use crate::fingerprint::{Algorithm, Fingerprint};
+use crate::fingerprint::{Algorithm, Fingerprint, Subject};
+use crate::json::canonical::canonical;
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::representation::{Absent, Current, Representation};
 
@@ -14,16 +15,23 @@ use crate::semantics::representation::{Absent, Current, Representation};
 pub struct Reading<'a> {
     /// Which digest makes the entity-tag.
     pub etag: Algorithm,
+    /// What it is the digest of.
+    pub etag_of: Subject,
     /// What a missing document looks like.
     pub absent: &'a Absent,
-    /// How many bytes compressed contents may have once they are decoded.
+    /// How many bytes compressed contents may have once they are decoded, and how many are kept to find their
+    /// canonical form.
     pub decoded_max: u64,
 }
 
-/// Contents on their way in. They need not be kept to be fingerprinted.
+/// Contents on their way in. They are fingerprinted as they come, and kept only where their canonical form is wanted.
 pub(super) struct Intake {
     decoder: Decoder,
+    algorithm: Algorithm,
     fingerprint: Fingerprint,
+    /// All of it so far, while a canonical form may come of it.
+    kept: Option<Contents>,
+    kept_max: u64,
     length: u64,
     /// As much of the beginning as tells whether the contents are `{}`.
     start: Vec<u8>,
@@ -36,7 +44,10 @@ impl Intake {
     pub(super) fn new(fields: &HeaderMap, reading: &Reading<'_>) -> Result<Self, Undecodable> {
         Ok(Self {
             decoder: Decoder::for_fields(fields, reading.decoded_max)?,
+            algorithm: reading.etag,
             fingerprint: Fingerprint::new(reading.etag),
+            kept: (reading.etag_of == Subject::CanonicalJson).then(Contents::default),
+            kept_max: reading.decoded_max,
             length: 0,
             start: Vec::new(),
         })
@@ -62,14 +73,27 @@ impl Intake {
         if is_absent {
             return Ok((last, Representation::Missing));
         }
-        let tag = EntityTag::from_digest(&self.fingerprint.finish());
         let upstream_tag = EntityTag::strong_from_fields(fields);
+        let tag = EntityTag::from_digest(&self.digest());
         Ok((last, Representation::Current(Current { tag, upstream_tag, alias: None })))
+    }
+
+    /// The digest of the canonical form where one is wanted and there is one, and otherwise of the contents.
+    fn digest(self) -> Vec<u8> {
+        match self.kept.and_then(|kept| canonical(&kept.to_bytes())) {
+            Some(form) => Fingerprint::of(self.algorithm, &form),
+            None => self.fingerprint.finish(),
+        }
     }
 
     fn take(&mut self, decoded: &Bytes) {
         self.fingerprint.update(decoded);
         self.length += decoded.len() as u64;
+        // What is larger than the bound is known by its bytes, and needs no room.
+        self.kept = self.kept.take().filter(|_| self.length <= self.kept_max);
+        if let Some(kept) = &mut self.kept {
+            kept.push(decoded.clone());
+        }
         let room = START.saturating_sub(self.start.len()).min(decoded.len());
         self.start.extend_from_slice(&decoded[..room]);
     }
@@ -106,9 +130,59 @@ mod tests {
 
     use super::*;
 
+    const STRICT: Absent = Absent { statuses: vec![], empty: false, empty_object: false };
+
     fn found(text: &'static str, absent: &Absent) -> Representation {
-        let reading = Reading { etag: Algorithm::Sha1, absent, decoded_max: 1000 };
+        let reading =
+            Reading { etag: Algorithm::Sha1, etag_of: Subject::CanonicalJson, absent, decoded_max: 1000 };
         take_in(&HeaderMap::new(), &Bytes::from(text).into(), &reading).expect("identity-coded").1
+    }
+
+    /// The entity-tag of contents that come in pieces of this size.
+    fn tag(contents: &'static str, piece: usize, etag_of: Subject, decoded_max: u64) -> EntityTag {
+        let reading = Reading { etag: Algorithm::Sha1, etag_of, absent: &STRICT, decoded_max };
+        let mut intake = Intake::new(&HeaderMap::new(), &reading).expect("identity-coded");
+        for piece in contents.as_bytes().chunks(piece) {
+            intake.push(Bytes::from_static(piece)).expect("identity-coded");
+        }
+        match intake.finish(&HeaderMap::new(), &STRICT) {
+            Ok((_, Representation::Current(current))) => current.tag,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_tag_is_of_the_contents_or_of_their_canonical_form() {
+        let of =
+            |contents: &str| EntityTag::from_digest(&Fingerprint::of(Algorithm::Sha1, contents.as_bytes()));
+        const SPELT: &str = r#"{ "b": 1.0, "a": [true] }"#;
+        const FORM: &str = r#"{"a":[true],"b":1}"#;
+        let max = SPELT.len() as u64;
+        for piece in [1, 7, SPELT.len()] {
+            assert_eq!(tag(SPELT, piece, Subject::Contents, max), of(SPELT));
+            assert_eq!(tag(SPELT, piece, Subject::CanonicalJson, max), of(FORM));
+            assert_eq!(tag(FORM, piece, Subject::CanonicalJson, max), of(FORM));
+            assert_eq!(tag(SPELT, piece, Subject::CanonicalJson, max - 1), of(SPELT), "over the bound");
+            for odd in ["", "{\"a\":1,\"a\":2}", "[12345678901234567891]", "no JSON"] {
+                assert_eq!(tag(odd, piece, Subject::CanonicalJson, max), of(odd), "{odd}");
+            }
+        }
+    }
+
+    #[test]
+    fn contents_are_kept_only_where_and_as_long_as_their_canonical_form_may_be_wanted() {
+        for (etag_of, decoded_max, kept) in [
+            (Subject::Contents, 10, None),
+            (Subject::CanonicalJson, 10, Some(4)),
+            (Subject::CanonicalJson, 3, None),
+        ] {
+            let reading = Reading { etag: Algorithm::Xxh3, etag_of, absent: &STRICT, decoded_max };
+            let mut intake = Intake::new(&HeaderMap::new(), &reading).expect("identity-coded");
+            for _ in 0..2 {
+                intake.push(Bytes::from_static(b"[]")).expect("identity-coded");
+            }
+            assert_eq!(intake.kept.map(|kept| kept.len()), kept);
+        }
     }
 
     #[test]

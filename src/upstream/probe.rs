@@ -75,7 +75,7 @@ impl Found {
 impl Pool {
     /// Asks what the target of a write holds: with the writer's own credentials, or else with the service's.
     ///
-    /// The contents are fingerprinted as they come and not kept. They must be whole within `response-timeout` after
+    /// The contents are fingerprinted as they come, and kept only for a canonical form. They must be whole within `response-timeout` after
     /// their head, since a scope is held meanwhile. Whatever says neither that there is a
     /// representation nor that there is none is a [`Failure`].
     pub async fn probe(self: &Arc<Self>, write: &Parts, reading: &Reading<'_>) -> Result<Probed, Failure> {

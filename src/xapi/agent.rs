@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::fingerprint::{Algorithm, Fingerprint};
+use crate::json::members::repeats_a_member;
 
 /// The inverse functional identifier of an Agent, or of a Group that has one (xAPI Data §2.4.2.3).
 ///
@@ -60,8 +61,7 @@ impl Agent {
     /// Reads the JSON of an Agent or of a Group that has an identifier.
     pub fn parse(json: &str) -> Result<Self, AgentProblem> {
         let value: Value = serde_json::from_str(json).map_err(|_| AgentProblem::NotJson)?;
-        // Of members that are named twice the tree keeps one, so that it holds fewer than were written.
-        if members_kept(&value) != members_written(json) {
+        if repeats_a_member(json.as_bytes(), &value) {
             return Err(AgentProblem::RepeatedMember);
         }
         let agent = value.as_object().ok_or(AgentProblem::NotAnObject)?;
@@ -163,30 +163,6 @@ fn spelt_exactly(object: &Map<String, Value>, names: &[&str]) -> Result<(), Agen
         names.iter().any(|name| member.as_str() != *name && member.eq_ignore_ascii_case(name))
     };
     if object.keys().any(is_misspelt) { Err(AgentProblem::MisspeltIdentifier) } else { Ok(()) }
-}
-
-/// How many members all objects of a valid JSON text name: one for each colon outside of a string.
-fn members_written(json: &str) -> usize {
-    let (mut colons, mut in_string, mut escaped) = (0, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => in_string = !in_string,
-            b':' if !in_string => colons += 1,
-            _ => {}
-        }
-    }
-    colons
-}
-
-/// How many members all objects of a tree hold. The parser bounds its depth.
-fn members_kept(value: &Value) -> usize {
-    match value {
-        Value::Object(object) => object.len() + object.values().map(members_kept).sum::<usize>(),
-        Value::Array(items) => items.iter().map(members_kept).sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
-    }
 }
 
 fn sha1_hex(text: &str) -> String {

@@ -29,6 +29,7 @@ mod relay;
 mod repairs;
 mod select;
 mod settle;
+mod steadiness;
 mod support;
 mod suspicion;
 mod untold;

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::support::client::Client;
 use crate::support::proxy::Proxy;
 use crate::support::sha1_tag;
-use crate::support::store::{Misdeed, On, Store, Tags};
+use crate::support::store::{Answers, Misdeed, On, Store, Tags};
 use crate::support::wire::Ending;
 use crate::support::xapi::{JSON, V1, activity_profile, agent_profile, state_of};
 
@@ -99,6 +99,24 @@ async fn of_sixteen_writers_with_one_if_match_exactly_one_wins() {
     race(&proxy, DOCUMENTS, "PUT", condition, |target, outcomes| assert_one_winner(&store, target, outcomes))
         .await;
     assert_eq!(store.writes().len(), DOCUMENTS, "and the upstream saw no other write");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_sixteen_writers_exactly_one_wins_although_no_answer_of_the_upstream_is_like_the_one_before() {
+    let store = Store::with(|knobs| {
+        knobs.pause = Duration::from_millis(1);
+        knobs.answers = Answers::Reordered;
+    });
+    let config = ["state", "agent-profile", "activity-profile"]
+        .map(|name| format!("[resource.{name}]\netag-of = \"canonical-json\"\n"))
+        .concat();
+    let proxy = Arc::new(Proxy::configured(&store, &config));
+    for n in 0..60 {
+        store.hold(&document(n), r#"{"b": 1, "a": 1, "c": 1}"#);
+    }
+    let condition = Some(("If-Match", sha1_tag(r#"{"a":1,"b":1,"c":1}"#)));
+    race(&proxy, 60, "PUT", condition, |target, outcomes| assert_one_winner(&store, target, outcomes)).await;
+    assert_eq!(store.writes().len(), 60);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

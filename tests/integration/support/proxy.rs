@@ -5,8 +5,8 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub(crate) struct Proxy {
     child: Child,
     ended: Mutex<Receiver<()>>,
     log: watch::Receiver<Vec<Value>>,
-    said: Arc<Mutex<Vec<String>>>,
+    said: watch::Receiver<Vec<String>>,
     may_panic: bool,
     _config: Option<tempfile::NamedTempFile>,
 }
@@ -137,7 +137,25 @@ impl Proxy {
 
     /// Everything it has written to stderr so far.
     pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap().join("\n")
+        self.said.borrow().join("\n")
+    }
+
+    /// Waits until it has written a line with these words to stderr.
+    pub(crate) async fn says(&self, words: &str) {
+        let mut said = self.said.clone();
+        within(&format!("a diagnostic: {words}"), async {
+            while !said.borrow_and_update().iter().any(|line| line.contains(words)) {
+                said.changed().await.expect("the proxy still runs");
+            }
+        })
+        .await;
+    }
+
+    /// Ends it, and gives everything it has written to stderr until then.
+    pub(crate) async fn last_words(&self) -> String {
+        self.signal("TERM");
+        self.says("draining").await;
+        self.said()
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -210,13 +228,14 @@ fn follow_log(stdout: impl Read + Send + 'static) -> (watch::Receiver<Vec<Value>
     (log, ended)
 }
 
-fn follow_diagnostics(stderr: impl Read + Send + 'static) -> (Arc<Mutex<Vec<String>>>, Receiver<String>) {
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let keep = Arc::clone(&said);
+fn follow_diagnostics(
+    stderr: impl Read + Send + 'static,
+) -> (watch::Receiver<Vec<String>>, Receiver<String>) {
+    let (keep, said) = watch::channel(Vec::new());
     let (sender, lines) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            keep.lock().unwrap().push(line.clone());
+            keep.send_modify(|all| all.push(line.clone()));
             // Nobody listens any more once it has started.
             sender.send(line).ok();
         }

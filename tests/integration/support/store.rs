@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ pub(crate) struct Knobs {
     pub(crate) tags: Tags,
     /// JSON is parsed and printed anew when it is read, as pelotech and Learning Locker do.
     pub(crate) reserialises: bool,
+    pub(crate) answers: Answers,
     /// Every document comes compressed, whatever was accepted.
     pub(crate) gzips: bool,
     /// Documents are framed in chunks, as Learning Locker does.
@@ -70,6 +72,19 @@ pub(crate) enum Tags {
     /// Length and hash of what is stored (LaRS).
     LengthHash,
     Weak,
+    /// Length and hash of what is sent, which is not always what is stored.
+    OfAnswer,
+}
+
+/// What documents look like each time they are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Answers {
+    #[default]
+    Steady,
+    /// A JSON object's members come in another order than the time before.
+    Reordered,
+    /// A JSON object has another value each time.
+    Different,
 }
 
 /// Which requests something applies to.
@@ -120,6 +135,7 @@ struct Shared {
     documents: Mutex<BTreeMap<String, Document>>,
     seen: Mutex<Vec<Seen>>,
     fixed: Mutex<BTreeMap<String, Fixed>>,
+    reads: AtomicUsize,
     news: watch::Sender<u64>,
 }
 
@@ -270,6 +286,24 @@ impl On {
     }
 }
 
+impl Answers {
+    /// A JSON object as it looks when it is read for the nth time.
+    fn unsteady(self, body: &[u8], read: usize) -> Option<String> {
+        let Ok(Value::Object(object)) = serde_json::from_slice(body) else { return None };
+        let mut members: Vec<String> =
+            object.iter().map(|(name, value)| format!("{}: {value}", Value::from(name.as_str()))).collect();
+        match self {
+            Self::Steady => return None,
+            Self::Reordered => {
+                let shift = read % members.len().max(1);
+                members.rotate_left(shift);
+            }
+            Self::Different => members.push(format!("\"read\": {read}")),
+        }
+        Some(format!("{{{}}}", members.join(", ")))
+    }
+}
+
 impl Shared {
     fn knobs(&self) -> MutexGuard<'_, Knobs> {
         self.knobs.lock().unwrap()
@@ -297,7 +331,7 @@ impl Document {
         match tags {
             Tags::None => None,
             Tags::Random => Some(format!("\"r{}x{}\"", self.version * 7919, self.bytes.len())),
-            Tags::LengthHash => {
+            Tags::LengthHash | Tags::OfAnswer => {
                 Some(format!("\"{}-{}\"", self.bytes.len(), xxhash_rust::xxh3::xxh3_128(&self.bytes)))
             }
             Tags::Weak => Some(format!("W/\"{:x}\"", self.bytes.len())),
@@ -506,8 +540,16 @@ fn read(shared: &Shared, knobs: &Knobs, address: &Address) -> Reply {
     {
         body = value.to_string().into_bytes();
     }
+    let read = shared.reads.fetch_add(1, Ordering::Relaxed);
+    if let Some(answer) = knobs.answers.unsteady(&body, read) {
+        body = answer.into_bytes();
+    }
     let mut reply = Reply::new(200, body).with("Content-Type", &document.media_type);
-    if let Some(tag) = document.tag(knobs.tags) {
+    let mut tagged = document.clone();
+    if knobs.tags == Tags::OfAnswer {
+        tagged.bytes.clone_from(&reply.body);
+    }
+    if let Some(tag) = tagged.tag(knobs.tags) {
         reply = reply.with("ETag", &tag);
     }
     if knobs.gzips {

@@ -1,0 +1,5 @@
+//! JSON texts as values: which are the same, and the one spelling that each of them has.
+
+pub mod canonical;
+pub mod members;
+pub mod same;
