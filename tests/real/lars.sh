@@ -117,7 +117,8 @@ find_cache() {
     else
         die "no place for what is built: set STALEGUARD_CACHE to a folder outside the checkout"
     fi
-    mkdir -p "$cache" || die "cannot make $cache: set STALEGUARD_CACHE to a folder that can be written"
+    mkdir -p "$cache" ||
+        die "cannot make $cache: set STALEGUARD_CACHE to a folder that can be written"
     cache=$(cd "$cache" && pwd)
 }
 
@@ -169,7 +170,8 @@ address_of() {
     for ((tries = 100; ; tries--)); do
         # Whole lines only; the admin's own listener is not the one that is looked for.
         while read -r line; do
-            if [[ $line != *[Aa]dmin* && $line =~ listening\ on\ (http://)?(127\.0\.0\.1:[0-9]+) ]]; then
+            [[ $line != *[Aa]dmin* ]] || continue
+            if [[ $line =~ listening\ on\ (http://)?(127\.0\.0\.1:[0-9]+) ]]; then
                 # shellcheck disable=SC2034 # read by the scripts
                 address=http://${BASH_REMATCH[2]}
                 return
@@ -253,7 +255,8 @@ start_lars() {
     as_postgres=()
     if ((EUID == 0)); then
         # PostgreSQL does not run as root.
-        id postgres >/dev/null 2>&1 || die "there is no user 'postgres': install Debian's postgresql"
+        id postgres >/dev/null 2>&1 ||
+            die "there is no user 'postgres': install Debian's postgresql"
         as_postgres=(setpriv --reuid=postgres --regid="$(id -g postgres)" --init-groups)
     fi
     password=$(random_hex 16)
@@ -337,8 +340,8 @@ PYTHON
 
 # --- Staleguard ---
 
-# build_staleguard [ARGUMENT...]: builds it, and what else the arguments to cargo say; sets `target`,
-# the folder of the programs
+# build_staleguard [ARGUMENT...]: builds it, and what else the arguments to cargo say; sets
+# `target`, the folder of the programs
 # shellcheck disable=SC2120 # the arguments are for those who have some
 build_staleguard() {
     need_cargo
@@ -348,7 +351,7 @@ build_staleguard() {
         python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])') ||
         die "cargo finds no package in $root"
     target=$target/release
-    bounded 1800 cargo build --release --locked --bin staleguard "$@" ||
+    bounded 1800 cargo build --release --locked --package staleguard --bin staleguard "$@" ||
         die "Staleguard was not built"
 }
 
