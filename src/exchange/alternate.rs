@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, Method};
+use http_body::Body;
 
 use super::Exchange;
 use super::accept::Received;
@@ -16,7 +17,7 @@ use crate::body::contents::Contents;
 use crate::body::paced::Paced;
 use crate::rule::Rule;
 use crate::upstream::onward;
-use crate::xapi::alternate::{open, wrapped};
+use crate::xapi::alternate::{open, preflighted, wrapped};
 
 /// What a form holds beside the document: its parameters and header fields.
 const BESIDE_CONTENT: u64 = 256 * 1024;
@@ -62,6 +63,11 @@ impl Exchange {
 /// The method of the plain request, where a rule's exchanges speak xAPI and this one came in the alternate syntax.
 pub(super) fn alternate_method(rule: &Rule, head: &Parts) -> Option<Method> {
     wrapped(head).filter(|_| rule.xapi)
+}
+
+/// What a browser asks for that wants to know whether a page may send an envelope: the target that it is sent to.
+pub(super) fn envelope_asked_for(rule: &Rule, head: &Parts, body: &Paced) -> Option<Parts> {
+    preflighted(head).filter(|_| rule.xapi && body.is_end_stream())
 }
 
 /// The largest form in which a document of a rule may come.

@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 
 use super::Exchange;
 use super::accept::differently_cased;
-use super::alternate::{alternate_method, form_max};
+use super::alternate::{alternate_method, envelope_asked_for, form_max};
 use super::answer::{self, Answer};
 use super::failure::Failure;
 use super::outcome::Outcome;
@@ -52,7 +52,7 @@ impl Exchange {
         let is_write = !matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
         let is_ambiguous = spelling.is_some()
             || differently_cased(&head.method).is_some()
-            || matches!(identify(rule, &head), Err(Unidentified::Ambiguous(_)))
+            || is_ambiguous(rule, envelope_asked_for(rule, &head, &body).as_ref().unwrap_or(&head))
             || (is_write && dangerous_connection_option(&head.headers).is_some());
         onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
         if is_ambiguous {
@@ -98,7 +98,7 @@ impl Exchange {
         let mut plain = head.clone();
         let opened = open(&mut plain, method, &form.to_bytes());
         let foreseen = match opened {
-            Ok(_) if is_dangerous || matches!(identify(rule, &plain), Err(Unidentified::Ambiguous(_))) => {
+            Ok(_) if is_dangerous || is_ambiguous(rule, &plain) => {
                 outcome.verdict = Some("ambiguous");
                 None
             }
@@ -188,6 +188,10 @@ impl Exchange {
         })
         .await
     }
+}
+
+fn is_ambiguous(rule: &Rule, head: &Parts) -> bool {
+    matches!(identify(rule, head), Err(Unidentified::Ambiguous(_)))
 }
 
 /// Gives the hold back if the outcome is known; dropping it otherwise leaves the scope unsettled.

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 
 use super::Exchange;
 use super::accept::{Received, differently_cased, well_formed};
-use super::alternate::alternate_method;
+use super::alternate::{alternate_method, envelope_asked_for};
 use super::answer::{self, Answer, Asked};
 use super::failure::Failure;
 use super::outcome::Outcome;
@@ -89,7 +89,7 @@ impl Exchange {
                 }
             }
             Method::OPTIONS | Method::TRACE => {
-                named_at_most_once(rule, &head)?;
+                named_at_most_once(rule, envelope_asked_for(rule, &head, &body).as_ref().unwrap_or(&head))?;
                 onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
                 self.relay(head, body).await
             }

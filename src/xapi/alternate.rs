@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use form_urlencoded::byte_serialize;
 use http::header::{
-    ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap,
-    HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, TRAILER,
+    ACCEPT, ACCEPT_LANGUAGE, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, TRAILER,
 };
 use http::request::Parts;
 use http::{Method, Uri};
@@ -103,8 +103,24 @@ struct Form {
 ///
 /// The whole query is `method=…`. Whatever else names a method there is no alternate syntax but ambiguous.
 pub fn wrapped(head: &Parts) -> Option<Method> {
-    let named = head.uri.query()?.strip_prefix("method=")?;
-    METHODS.into_iter().find(|method| head.method == Method::POST && method.as_str() == named)
+    method_in(&head.uri).filter(|_| head.method == Method::POST)
+}
+
+/// The head of a browser's question whether a page may send an envelope, without the query that makes it look like
+/// one: nothing in it names a document. `None` is any other request.
+pub fn preflighted(head: &Parts) -> Option<Parts> {
+    let is_preflight = head.method == Method::OPTIONS
+        && head.headers.get(ACCESS_CONTROL_REQUEST_METHOD).is_some_and(|method| method == "POST");
+    method_in(&head.uri).filter(|_| is_preflight)?;
+    let mut plain = head.clone();
+    plain.uri = with_query(&head.uri, "")?;
+    Some(plain)
+}
+
+/// The method that is the whole query of a target.
+fn method_in(target: &Uri) -> Option<Method> {
+    let named = target.query()?.strip_prefix("method=")?;
+    METHODS.into_iter().find(|method| method.as_str() == named)
 }
 
 /// Opens an envelope: makes of its head that of the plain request with this method, and gives the plain body.
@@ -262,7 +278,10 @@ fn replace(fields: &mut HeaderMap, inside: HeaderMap) -> Result<HeaderMap, Probl
         let lines: Vec<HeaderValue> = fields.get_all(name).iter().cloned().collect();
         let may_differ = [ACCEPT, ACCEPT_LANGUAGE].contains(name);
         contradicted |= !lines.is_empty() && !may_differ && lines != [value];
-        outside.extend(lines.into_iter().map(|line| (name.clone(), line)));
+        // What the upstream is told in place of a precondition goes into the form alone.
+        if ![IF_MATCH, IF_NONE_MATCH].contains(name) {
+            outside.extend(lines.into_iter().map(|line| (name.clone(), line)));
+        }
         fields.insert(name, value.clone());
     }
     if contradicted { Err(Problem::Contradicted) } else { Ok(outside) }
@@ -391,6 +410,19 @@ mod tests {
     }
 
     #[test]
+    fn a_browser_may_ask_whether_an_envelope_may_be_sent() {
+        let preflight = |method, target, asked: &str| {
+            let mut head = head(target, &[("access-control-request-method", asked)]);
+            head.method = method;
+            preflighted(&head).map(|plain| plain.uri.to_string())
+        };
+        assert_eq!(preflight(Method::OPTIONS, "/a?method=PUT", "POST").as_deref(), Some("/a"));
+        assert_eq!(preflight(Method::OPTIONS, "/a?method=PUT", "PUT"), None);
+        assert_eq!(preflight(Method::OPTIONS, "/a?method=PUT&stateId=a", "POST"), None);
+        assert_eq!(preflight(Method::POST, "/a?method=PUT", "POST"), None);
+    }
+
+    #[test]
     fn the_plain_request_is_taken_out() {
         let outside = [
             ("content-type", "text/plain;charset=\"UTF-8\""),
@@ -510,6 +542,7 @@ mod tests {
         let outside = [
             ("content-type", "text/plain"),
             ("accept", "*/*"),
+            ("if-match", "\"a\""),
             ("if-none-match", "\"x\""),
             ("x-custom", "1"),
         ];

@@ -227,6 +227,31 @@ async fn an_envelope_that_is_malformed_is_refused() {
 }
 
 #[tokio::test]
+async fn a_page_may_ask_whether_it_may_send_an_envelope() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let target = "/xapi/activities/state?method=PUT";
+    let asks = [
+        ("Origin", "https://page.example"),
+        ("Access-Control-Request-Method", "POST"),
+        ("X-HTTP-Method", "PUT"),
+    ];
+    assert_refused(&proxy.send("OPTIONS", target, &asks, "").await, 400);
+    assert_refused(&proxy.send("OPTIONS", target, &asks[..2], "stateId=a").await, 400);
+    assert_refused(&proxy.send("OPTIONS", target, &asks[..1], "").await, 400);
+    assert_refused(&proxy.send("OPTIONS", &format!("{target}&stateId=a"), &asks[..2], "").await, 400);
+    assert!(store.seen().is_empty());
+    let observing = Proxy::observing(&store);
+    for proxy in [&proxy, &observing] {
+        proxy.send("OPTIONS", target, &asks[..2], "").await;
+        let seen = store.seen().pop().unwrap();
+        assert_eq!((seen.method.as_str(), seen.target.as_str()), ("OPTIONS", target));
+    }
+    let line = observing.logged("the question", |line| line["method"] == "OPTIONS").await;
+    assert_eq!(line.get("verdict"), None);
+}
+
+#[tokio::test]
 async fn no_field_of_the_form_becomes_another_header_field() {
     let store = Store::start();
     let proxy = Proxy::before(&store);
@@ -304,10 +329,13 @@ async fn above_the_longest_target_it_goes_on_wrapped_as_it_came_and_is_guarded()
             let fields =
                 [V1, JSON, ("Authorization", "Basic YTpi"), ("if-match", &tag), ("cachebuster", "1")];
             let (to, came) = sealed(method, &target, &fields, content);
-            let answer = proxy.send("POST", &to, &[label, ("X-Custom", "one")], &came).await;
+            // TinCanJS sends its fields both ways.
+            let outside = [label, ("X-Custom", "one"), ("If-Match", &tag), V1];
+            let answer = proxy.send("POST", &to, &outside, &came).await;
             assert_eq!(answer.status, 204, "{answer:#?}");
             let write = the_write(&store);
             assert_eq!((write.method.as_str(), write.target.as_str()), ("POST", to.as_str()));
+            assert_eq!(write.field("x-experience-api-version"), Some("1.0.3"));
             let mut expected = form(came.as_bytes());
             expected
                 .iter_mut()
