@@ -65,7 +65,7 @@ pub(super) fn alternate_method(rule: &Rule, head: &Parts) -> Option<Method> {
     wrapped(head).filter(|_| rule.xapi)
 }
 
-/// What a browser asks for that wants to know whether a page may send an envelope: the target that it is sent to.
+/// What to judge a browser's question by that asks whether a page may send an envelope; `None` is any other request.
 pub(super) fn envelope_asked_for(rule: &Rule, head: &Parts, body: &Paced) -> Option<Parts> {
     preflighted(head).filter(|_| rule.xapi && body.is_end_stream())
 }
@@ -79,4 +79,17 @@ pub(super) fn form_max(rule: &Rule) -> u64 {
 fn without_length(mut answer: Answer) -> Answer {
     answer.headers_mut().remove(CONTENT_LENGTH);
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::answer::AnswerBody;
+    use super::*;
+
+    #[test]
+    fn the_answer_to_a_head_in_a_post_announces_no_body() {
+        let mut answer = Answer::new(AnswerBody::Contents(Contents::default()));
+        answer.headers_mut().insert(CONTENT_LENGTH, 7.into());
+        assert_eq!(without_length(answer).headers().get(CONTENT_LENGTH), None);
+    }
 }

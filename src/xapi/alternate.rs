@@ -153,6 +153,13 @@ impl Envelope {
     /// wherever they came. Everything else stays where it was.
     pub fn seal(&self, head: &mut Parts, contents: &Contents) -> Contents {
         let has_content = self.has_content && !head.method.is_safe();
+        let mut outside = self.outside.clone();
+        for (name, value) in &mut outside {
+            // A probe may speak for somebody else than its writer, and then does so in both places.
+            if let Some(now) = head.headers.get(name).filter(|_| name == AUTHORIZATION) {
+                value.clone_from(now);
+            }
+        }
         let mut form = String::new();
         for (name, value) in &self.fields {
             match Place::of(name) {
@@ -169,7 +176,7 @@ impl Envelope {
         if has_content {
             push(&mut form, CONTENT, &contents.to_bytes());
         }
-        head.headers.extend(self.outside.clone());
+        head.headers.extend(outside);
         head.headers.insert(CONTENT_LENGTH, form.len().into());
         // The envelope came with this query, or with that of a longer method.
         head.uri = with_query(&head.uri, &format!("method={}", head.method)).unwrap_or_default();
@@ -265,9 +272,7 @@ fn field_value(value: &str) -> Result<HeaderValue, Problem> {
 /// Puts the form's header fields in place of those outside, which it gives back; what described the envelope goes.
 fn replace(fields: &mut HeaderMap, inside: HeaderMap) -> Result<HeaderMap, Problem> {
     let mut outside = HeaderMap::new();
-    if let Some(own) = fields.remove(CONTENT_TYPE) {
-        outside.insert(CONTENT_TYPE, own);
-    }
+    outside.extend(fields.get(CONTENT_TYPE).map(|own| (CONTENT_TYPE, own.clone())));
     let about_the_form: Vec<HeaderName> =
         fields.keys().filter(|name| name.as_str().starts_with("content-")).cloned().collect();
     for name in about_the_form.iter().chain([&TRAILER]) {
@@ -537,59 +542,70 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_plain_request_is_sealed_as_it_is_by_now() {
+    /// A plain request that came in an envelope with most fields in both places.
+    fn plain() -> (Parts, Contents) {
         let outside = [
             ("content-type", "text/plain"),
             ("accept", "*/*"),
+            ("authorization", "a"),
             ("if-match", "\"a\""),
             ("if-none-match", "\"x\""),
-            ("x-custom", "1"),
         ];
-        let form = "if-match=%22a%22&accept=text%2Fhtml&Content-Type=application%2Fjson&Content-Length=2&id=a+b&content=%7B%7D";
-        let (plain, contents) = opened(Method::PUT, &outside, form).expect("an envelope");
-        let seal = |mut head: Parts, contents: &Contents| {
-            let envelope = head.extensions.remove::<Arc<Envelope>>().expect("it came in one");
-            let form = envelope.seal(&mut head, contents);
-            assert_eq!(head.headers[CONTENT_LENGTH], form.len().to_string());
-            assert_eq!(
-                (head.headers["x-custom"].clone(), head.headers["accept"].clone()),
-                ("1".parse().expect("a value"), "*/*".parse().expect("a value"))
-            );
-            assert_eq!(head.headers[CONTENT_TYPE], "text/plain");
-            assert!(!head.headers.contains_key(IF_MATCH) && !head.headers.contains_key(IF_NONE_MATCH));
-            assert_eq!(head.method, Method::POST);
-            (head.uri.to_string(), String::from_utf8(form.to_bytes().into()).expect("UTF-8"))
-        };
+        let form = "if-match=%22a%22&accept=text%2Fhtml&Content-Type=application%2Fjson&Content-Length=2&id=a+b\
+                    &Authorization=a&content=%7B%7D";
+        opened(Method::PUT, &outside, form).expect("an envelope")
+    }
 
-        let mut write = plain.clone();
+    /// Seals a request: its target, its Authorization and its form.
+    fn sealed(mut head: Parts, contents: &Contents) -> (String, HeaderValue, String) {
+        let envelope = head.extensions.remove::<Arc<Envelope>>().expect("it came in one");
+        let form = envelope.seal(&mut head, contents);
+        assert_eq!(head.method, Method::POST);
+        let fields = &head.headers;
+        assert_eq!(
+            (&fields[CONTENT_TYPE], &fields[ACCEPT]),
+            (&"text/plain".parse().expect("a value"), &"*/*".parse().expect("a value"))
+        );
+        assert_eq!(fields[CONTENT_LENGTH], form.len().to_string());
+        assert!(!fields.contains_key(IF_MATCH) && !fields.contains_key(IF_NONE_MATCH));
+        (
+            head.uri.to_string(),
+            fields[AUTHORIZATION].clone(),
+            String::from_utf8(form.to_bytes().into()).expect("UTF-8"),
+        )
+    }
+
+    #[test]
+    fn a_write_is_sealed_with_what_the_upstream_is_told() {
+        let (mut write, contents) = plain();
         write.headers.remove(IF_NONE_MATCH);
         write.headers.insert(IF_MATCH, "\"own\"".parse().expect("a value"));
-        let (target, sealed) = seal(write, &contents);
+        let (target, _, form) = sealed(write, &contents);
         assert_eq!(target, "/xapi/activities/state?method=PUT");
-        assert_eq!(
-            sealed,
-            "if-match=%22own%22&accept=text%2Fhtml&Content-Type=application%2Fjson&Content-Length=2&id=a+b&content=%7B%7D"
-        );
+        let rest =
+            "accept=text%2Fhtml&Content-Type=application%2Fjson&Content-Length=2&id=a+b&Authorization=a";
+        assert_eq!(form, format!("if-match=%22own%22&{rest}&content=%7B%7D"));
 
-        let mut write = plain.clone();
+        let (mut write, contents) = plain();
         write.headers.remove(IF_MATCH);
         write.headers.insert(IF_NONE_MATCH, "*".parse().expect("a value"));
-        let (_, sealed) = seal(write, &contents);
-        assert_eq!(
-            sealed,
-            "accept=text%2Fhtml&Content-Type=application%2Fjson&Content-Length=2&id=a+b&If-None-Match=*&content=%7B%7D"
-        );
+        let (_, _, form) = sealed(write, &contents);
+        assert_eq!(form, format!("{rest}&If-None-Match=*&content=%7B%7D"));
+    }
 
-        let mut probe = plain;
+    #[test]
+    fn a_probe_is_sealed_without_content_and_with_its_own_credentials() {
+        let (mut probe, _) = plain();
         probe.method = Method::GET;
         for name in [IF_MATCH, IF_NONE_MATCH, CONTENT_TYPE] {
             probe.headers.remove(name);
         }
-        let (target, sealed) = seal(probe, &Contents::default());
+        probe.headers.insert(AUTHORIZATION, "service".parse().expect("a value"));
+        let (target, outside, form) = sealed(probe, &Contents::default());
+        assert_eq!(target, "/xapi/activities/state?method=GET");
         assert_eq!(
-            (target.as_str(), sealed.as_str()),
-            ("/xapi/activities/state?method=GET", "accept=text%2Fhtml&id=a+b")
+            (outside, form.as_str()),
+            ("service".parse().expect("a value"), "accept=text%2Fhtml&id=a+b&Authorization=service")
         );
     }
 
