@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use http::HeaderValue;
 
 use super::address;
 use super::duration::{timeout, wait};
 use super::problem::{Problem, Problems};
 use super::section::Section;
+use super::size::size;
 use super::status::unknown_outcome;
 use super::value::{At, Value, boolean, choice, count};
 use crate::upstream::Settings;
@@ -40,6 +42,7 @@ pub(super) fn upstream(
     let read_back_timeout = section.read("read-back-timeout", timeout);
     let settle_time = section.read("settle-time", wait);
     let unknown_outcome = section.read("unknown-outcome", unknown_outcome);
+    let target_max = section.read("target-max", |value| size(value, ByteSize::b(1)..=ByteSize::kib(64)));
     let connections = section.read("connections", count);
     let satisfies = section.read("conditions", conditions).unwrap_or_default();
     // Every key was read and every problem noted before the first missing one ends this.
@@ -53,6 +56,7 @@ pub(super) fn upstream(
             read_back_timeout: read_back_timeout?,
             settle_time: settle_time?,
             unknown_outcome: unknown_outcome?,
+            target_max: target_max?,
             connections: connections?,
             service: service.clone(),
         })

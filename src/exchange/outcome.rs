@@ -26,6 +26,8 @@ pub struct Outcome {
     pub resource: Option<Arc<str>>,
     /// The mode of that rule.
     pub mode: Option<Mode>,
+    /// Whether it came in xAPI's alternate request syntax.
+    pub is_alternate: bool,
     /// The verdict on a write, where one was reached.
     pub verdict: Option<&'static str>,
     /// What it took for a stated entity-tag to name the current representation, where that was learned.
@@ -51,6 +53,7 @@ impl Outcome {
             status: None,
             resource: None,
             mode: None,
+            is_alternate: false,
             verdict: None,
             repairs: Repairs::NONE,
             suspicious: false,

@@ -19,6 +19,8 @@ use super::failure::Failure;
 use super::pool::{Lease, Pool, Purpose};
 use crate::body::contents::Contents;
 use crate::body::paced::{Interrupted, Paced};
+use crate::semantics::credentials::is_signed;
+use crate::xapi::alternate::Envelope;
 
 /// A body on its way to the upstream.
 #[derive(Debug)]
@@ -53,6 +55,7 @@ impl Lease {
         request: Request<Outgoing>,
         time: Duration,
     ) -> Result<Response<Incoming>, Unanswered> {
+        let request = sealed(request, self.target_max());
         let Some(connection) = &mut self.connection else {
             return Err(Unanswered { failure: Failure::ConnectionTerminated, unsent: Some(request) });
         };
@@ -77,6 +80,23 @@ impl Lease {
                 }
             }
         }
+    }
+}
+
+/// Seals a request that came in xAPI's alternate syntax into its envelope again, if its target would be too long or a
+/// signature covers the envelope.
+///
+/// Here alone, behind everything that prepares requests, so that each of them deals with the plain request only.
+fn sealed(request: Request<Outgoing>, target_max: u64) -> Request<Outgoing> {
+    let (mut head, body) = request.into_parts();
+    let envelope = head.extensions.remove::<Arc<Envelope>>();
+    let length = head.uri.path_and_query().map_or(0, |target| target.as_str().len() as u64);
+    match (envelope, body) {
+        (Some(envelope), Outgoing::Contents(contents)) if length > target_max || is_signed(&head) => {
+            let form = envelope.seal(&mut head, &contents);
+            Request::from_parts(head, form.into())
+        }
+        (_, body) => Request::from_parts(head, body),
     }
 }
 
@@ -206,28 +226,35 @@ impl Body for Outgoing {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::Semaphore;
 
     use super::*;
     use crate::upstream::Settings;
+    use crate::xapi::alternate::open;
 
-    #[tokio::test]
-    async fn an_upstream_that_has_taken_a_request_has_the_response_timeout_once() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let time = Duration::from_secs(5);
-        let settings = Settings {
+    fn settings(listener: &TcpListener) -> Settings {
+        Settings {
             authority: listener.local_addr().expect("an address").to_string(),
             exclusive: false,
             connect_timeout: Duration::from_secs(5),
-            response_timeout: time,
+            response_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(60),
             read_back_timeout: Duration::from_secs(2),
             settle_time: Duration::from_secs(30),
             unknown_outcome: Vec::new(),
+            target_max: 4000,
             connections: 1,
             service: None,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upstream_that_has_taken_a_request_has_the_response_timeout_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let settings = settings(&listener);
+        let time = settings.response_timeout;
         let pool = Pool::new(settings, Arc::new(Semaphore::new(1)));
         let mut lease = pool.lend_new().await.expect("it listens");
         let request = Request::get("/").body(Outgoing::from(Contents::default())).expect("a request");
@@ -237,5 +264,42 @@ mod tests {
         let unanswered = lease.send(request, time).await.expect_err("it says nothing");
         assert_eq!(unanswered.failure, Failure::ResponseTimeout);
         assert_eq!(began.elapsed().as_secs(), time.as_secs());
+    }
+
+    /// Reads a request that ends like this, and answers it.
+    async fn answer(stream: &mut TcpStream, end: &str) -> String {
+        let mut request = String::new();
+        while !request.ends_with(end) {
+            request.push(stream.read_u8().await.expect("a request").into());
+        }
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.expect("a client");
+        request
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_again_is_sealed_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let mut settings = settings(&listener);
+        settings.target_max = 1;
+        let pool = Pool::new(settings, Arc::new(Semaphore::new(1)));
+        let envelope = Request::post("/a?method=GET").header("content-type", "text/plain");
+        let (mut head, ()) = envelope.body(()).expect("a request").into_parts();
+        open(&mut head, http::Method::GET, b"id=1").expect("a form");
+        let asks = async {
+            let warm = Request::get("/").body(Contents::default().into()).expect("a request");
+            let (_, lease) = pool.fetch(warm, Purpose::Repeatable).await.expect("an answer");
+            lease.give_back();
+            let request = Request::from_parts(head, Contents::default().into());
+            pool.fetch(request, Purpose::Repeatable).await.expect("it may be asked again");
+        };
+        let upstream = async {
+            let (mut first, _) = listener.accept().await.expect("a connection");
+            answer(&mut first, "\r\n\r\n").await;
+            assert!(first.read(&mut [0; 16]).await.expect("the first time") > 0);
+            drop(first);
+            answer(&mut listener.accept().await.expect("another").0, "id=1").await
+        };
+        let ((), again) = tokio::join!(asks, upstream);
+        assert!(again.starts_with("POST /a?method=GET HTTP/1.1"), "{again}");
     }
 }
