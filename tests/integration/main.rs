@@ -18,6 +18,7 @@ mod hold;
 mod identify;
 mod kit;
 mod learn;
+mod lrs;
 mod observe;
 #[cfg(feature = "test-faults")]
 mod panic;

@@ -3,7 +3,7 @@
 //! What six LRSs were seen to do, or do by their sources, with ETags, preconditions and documents stands in a file for
 //! each: [`learning_locker`], [`pelotech`], [`trax`], [`lars`], [`adl_lrs`], [`lrsql`]. Each is an implementation of
 //! [`manners::Manners`], whose provided methods are what most of them do. The rest is shared: [`lrs`] answers requests,
-//! [`address`] reads which document they name, [`documents`] keeps it. `tests/status.txt` and `tests/manners.txt` hold
+//! [`address`] reads which document they name, [`documents`] keeps it. `tests/models/status.txt` and `manners.txt` hold
 //! the models to what was seen.
 //!
 //! A model is as good as the facts it was made from, so nothing here takes a real LRS's place as a proof. What does not
