@@ -107,7 +107,7 @@ fn the_defaults_are_what_is_promised() {
         exchange::Settings { body_timeout: Duration::from_secs(30), linger: Duration::from_secs(5) }
     );
     assert_eq!(config.upstream.authority, "127.0.0.1:8000");
-    assert_eq!(config.upstream.unknown_outcome.len(), 8);
+    assert_eq!((config.upstream.unknown_outcome.len(), config.upstream.target_max), (8, 4000));
     assert_eq!(config.holds.settle_time, config.upstream.settle_time);
     assert_eq!((config.holds.queue, config.holds.waiters, config.holds.scopes), (256, 10_000, 100_000));
     assert_eq!(config.admin.port(), 9901);
@@ -207,7 +207,7 @@ fn every_key_of_every_embedded_file_has_a_reason() {
 #[test]
 fn what_is_read() {
     type Row = (&'static str, &'static str, fn(&Config) -> String, &'static str);
-    let rows: [Row; 23] = [
+    let rows: [Row; 24] = [
         ("an IPv6 address", "[listen]\naddress = \"[::1]:0\"", |c| c.server.address.to_string(), "[::1]:0"),
         ("one connection", "[listen]\nconnections = 1", |c| c.server.connections.to_string(), "1"),
         (
@@ -231,6 +231,12 @@ fn what_is_read() {
             "[upstream]\nunknown-outcome = []",
             |c| format!("{:?}", c.upstream.unknown_outcome),
             "[]",
+        ),
+        (
+            "a target of the largest size",
+            "[upstream]\ntarget-max = \"64KiB\"",
+            |c| c.upstream.target_max.to_string(),
+            "65536",
         ),
         ("exclusive", "[upstream]\nexclusive = true", |c| c.upstream.exclusive.to_string(), "true"),
         (

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
+
 use super::address;
 use super::duration::{timeout, wait};
 use super::problem::Problem;
 use super::section::Section;
+use super::size::size;
 use super::status::unknown_outcome;
 use super::value::{At, boolean, count};
 use crate::upstream::Settings;
@@ -32,6 +35,7 @@ pub(super) fn upstream(section: &mut Section<'_, '_>, required: bool) -> Upstrea
     let read_back_timeout = section.read("read-back-timeout", timeout);
     let settle_time = section.read("settle-time", wait);
     let unknown_outcome = section.read("unknown-outcome", unknown_outcome);
+    let target_max = section.read("target-max", |value| size(value, ByteSize::b(1)..=ByteSize::kib(64)));
     let connections = section.read("connections", count);
     // Every key was read and every problem noted before the first missing one ends this.
     let settings = || {
@@ -44,6 +48,7 @@ pub(super) fn upstream(section: &mut Section<'_, '_>, required: bool) -> Upstrea
             read_back_timeout: read_back_timeout?,
             settle_time: settle_time?,
             unknown_outcome: unknown_outcome?,
+            target_max: target_max?,
             connections: connections?,
         })
     };

@@ -11,14 +11,27 @@ use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
 use crate::semantics::fields::dangerous_connection_option;
 
+/// The body of a request.
+pub(super) enum Received {
+    /// It is still on its way.
+    Coming(Paced),
+    /// It came in the form of xAPI's alternate syntax, and is at hand.
+    Whole(Contents),
+}
+
 impl Exchange {
     /// Reads a request's body up to the bound.
     pub(super) async fn whole_body(
         &self,
         fields: &HeaderMap,
-        body: Paced,
+        body: Received,
         max: u64,
     ) -> Result<Contents, Failure> {
+        let body = match body {
+            Received::Coming(body) => body,
+            Received::Whole(contents) if contents.len() > max => return Err(Failure::BodyTooLarge(max)),
+            Received::Whole(contents) => return Ok(contents),
+        };
         if let Some(option) = dangerous_connection_option(fields) {
             self.discard(fields, body).await;
             let what = format!("Connection must not name {option} here. Nothing was written.");

@@ -1,6 +1,7 @@
 //! One request, from its head to its answer: read, write, relay, and the answers made here.
 
 mod accept;
+mod alternate;
 pub mod answer;
 pub mod failure;
 mod forward;

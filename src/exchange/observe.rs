@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 
 use super::Exchange;
 use super::accept::differently_cased;
+use super::alternate::{alternate_method, envelope_asked_for, form_max};
 use super::answer::{self, Answer};
 use super::failure::Failure;
 use super::outcome::Outcome;
@@ -31,6 +32,7 @@ use crate::upstream::onward;
 use crate::upstream::pool::Lease;
 use crate::upstream::probe::Probed;
 use crate::upstream::send::Outgoing;
+use crate::xapi::alternate::open;
 
 impl Exchange {
     /// Passes a request on as it came, and notes what it would have got.
@@ -42,10 +44,15 @@ impl Exchange {
         body: Paced,
         outcome: &mut Outcome,
     ) -> Result<Answer, Failure> {
+        if spelling.is_none()
+            && let Some(method) = alternate_method(rule, &head)
+        {
+            return self.observe_sealed(rule, method, head, body, outcome).await;
+        }
         let is_write = !matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
         let is_ambiguous = spelling.is_some()
             || differently_cased(&head.method).is_some()
-            || matches!(identify(rule, &head), Err(Unidentified::Ambiguous(_)))
+            || is_ambiguous(rule, envelope_asked_for(rule, &head, &body).as_ref().unwrap_or(&head))
             || (is_write && dangerous_connection_option(&head.headers).is_some());
         onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
         if is_ambiguous {
@@ -63,7 +70,61 @@ impl Exchange {
             Err(Interrupted::Stalled) => return Err(Failure::BodyStalled),
             Err(Interrupted::Broken(_)) => return Err(Failure::BodyBroken),
         };
-        match self.foresee(rule, &head, &contents, outcome).await {
+        let foreseen = self.foresee(rule, &head, &contents, outcome).await;
+        self.go_on(rule, foreseen, head, contents).await
+    }
+
+    /// Passes a request in xAPI's alternate syntax on in its envelope, and notes what the plain one would have got.
+    async fn observe_sealed(
+        self: &Arc<Self>,
+        rule: &Arc<Rule>,
+        method: Method,
+        mut head: Parts,
+        body: Paced,
+        outcome: &mut Outcome,
+    ) -> Result<Answer, Failure> {
+        outcome.is_alternate = true;
+        let is_dangerous = dangerous_connection_option(&head.headers).is_some();
+        onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
+        let form = match body.collect(form_max(rule)).await {
+            Ok(Collected::Whole(form)) => form,
+            Ok(Collected::TooLarge(body)) => {
+                outcome.verdict = Some("body-too-large");
+                return self.relay(head, body).await;
+            }
+            Err(Interrupted::Stalled) => return Err(Failure::BodyStalled),
+            Err(Interrupted::Broken(_)) => return Err(Failure::BodyBroken),
+        };
+        let mut plain = head.clone();
+        let opened = open(&mut plain, method, &form.to_bytes());
+        let foreseen = match opened {
+            Ok(_) if is_dangerous || is_ambiguous(rule, &plain) => {
+                outcome.verdict = Some("ambiguous");
+                None
+            }
+            Ok(contents) if contents.len() > rule.document_max => {
+                outcome.verdict = Some("body-too-large");
+                None
+            }
+            Ok(_) if plain.method.is_safe() => None,
+            Ok(contents) => self.foresee(rule, &plain, &contents, outcome).await,
+            Err(_) => {
+                outcome.verdict = Some("ambiguous");
+                None
+            }
+        };
+        self.go_on(rule, foreseen, head, form).await
+    }
+
+    /// Lets a write go on as it came, under its hold if it has one.
+    async fn go_on(
+        self: &Arc<Self>,
+        rule: &Arc<Rule>,
+        foreseen: Option<(Hold, Clearance)>,
+        head: Parts,
+        contents: Contents,
+    ) -> Result<Answer, Failure> {
+        match foreseen {
             Some((hold, clearance)) => {
                 self.forward_observed(rule, Write { hold, clearance, head, contents }).await
             }
@@ -127,6 +188,10 @@ impl Exchange {
         })
         .await
     }
+}
+
+fn is_ambiguous(rule: &Rule, head: &Parts) -> bool {
+    matches!(identify(rule, head), Err(Unidentified::Ambiguous(_)))
 }
 
 /// Gives the hold back if the outcome is known; dropping it otherwise leaves the scope unsettled.

@@ -25,6 +25,8 @@ pub struct Outcome {
     pub resource: Option<Arc<str>>,
     /// The mode of that rule.
     pub mode: Option<Mode>,
+    /// Whether it came in xAPI's alternate request syntax.
+    pub is_alternate: bool,
     /// The verdict on a write, where one was reached.
     pub verdict: Option<&'static str>,
     /// Why the answer was made here, where it was and no verdict asked for it.
@@ -46,6 +48,7 @@ impl Outcome {
             status: None,
             resource: None,
             mode: None,
+            is_alternate: false,
             verdict: None,
             failure: None,
             hold: None,

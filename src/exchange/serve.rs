@@ -9,7 +9,8 @@ use http::{Method, Request};
 use hyper::body::Incoming;
 
 use super::Exchange;
-use super::accept::{differently_cased, well_formed};
+use super::accept::{Received, differently_cased, well_formed};
+use super::alternate::{alternate_method, envelope_asked_for};
 use super::answer::{self, Answer, Asked};
 use super::failure::Failure;
 use super::outcome::Outcome;
@@ -73,6 +74,9 @@ impl Exchange {
             return Err(Failure::Ambiguous(format!("Methods are case-sensitive: send {method}.")));
         }
 
+        if let Some(method) = alternate_method(rule, &head) {
+            return self.opened(rule, method, head, body, asked, outcome).await;
+        }
         match head.method {
             Method::GET | Method::HEAD => {
                 named_at_most_once(rule, &head)?;
@@ -85,21 +89,21 @@ impl Exchange {
                 }
             }
             Method::OPTIONS | Method::TRACE => {
-                named_at_most_once(rule, &head)?;
+                named_at_most_once(rule, envelope_asked_for(rule, &head, &body).as_ref().unwrap_or(&head))?;
                 onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
                 self.relay(head, body).await
             }
-            _ => self.write(rule, head, body, asked, outcome).await,
+            _ => self.write(rule, head, Received::Coming(body), asked, outcome).await,
         }
     }
 }
 
-fn client_of(outcome: &Outcome) -> std::net::IpAddr {
+pub(super) fn client_of(outcome: &Outcome) -> std::net::IpAddr {
     outcome.client.ip()
 }
 
 /// A read needs no identity; but what could name two documents, or be executed as a write, is refused all the same.
-fn named_at_most_once(rule: &Rule, head: &Parts) -> Result<(), Failure> {
+pub(super) fn named_at_most_once(rule: &Rule, head: &Parts) -> Result<(), Failure> {
     match identify(rule, head) {
         Err(Unidentified::Ambiguous(what)) => Err(Failure::Ambiguous(what)),
         Ok(_) | Err(Unidentified::Unnamed(_)) => Ok(()),

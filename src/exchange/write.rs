@@ -7,11 +7,11 @@ use http::header::ETAG;
 use http::request::Parts;
 
 use super::Exchange;
+use super::accept::Received;
 use super::answer::{self, Answer, Asked};
 use super::failure::Failure;
 use super::outcome::Outcome;
 use crate::body::contents::Contents;
-use crate::body::paced::Paced;
 use crate::fault;
 use crate::guard::evaluate::evaluate;
 use crate::guard::plan::{Plan, plan};
@@ -36,7 +36,7 @@ impl Exchange {
         self: &Arc<Self>,
         rule: &Arc<Rule>,
         mut head: Parts,
-        body: Paced,
+        body: Received,
         asked: &mut Asked,
         outcome: &mut Outcome,
     ) -> Result<Answer, Failure> {

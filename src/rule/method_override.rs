@@ -29,8 +29,9 @@ pub(super) fn refusal(fields: &HeaderMap, query: &Parameters<'_>, xapi: bool) ->
     }
     // Elsewhere than in xAPI a parameter of this name is a parameter like any other.
     (xapi && query.resembles(ALTERNATE_SYNTAX)).then_some(
-        "The alternate request syntax (xAPI 1.0.x Communication §1.3) is not accepted on this resource by this \
-         version: send a plain request.",
+        "The query parameter \"method\" belongs to the alternate request syntax (xAPI 1.0.x Communication §1.3): a POST \
+         whose whole query is method=PUT, POST, GET, DELETE or HEAD and whose form holds everything else. Send that, \
+         or a plain request.",
     )
 }
 
@@ -124,7 +125,7 @@ mod tests {
     fn the_alternate_syntax_is_named() {
         let query = Parameters::read("method=PUT").expect("a form");
         let text = refusal(&HeaderMap::new(), &query, true).expect("refused");
-        assert!(text.contains("alternate request syntax") && text.contains("send a plain request"));
+        assert!(text.contains("alternate request syntax") && text.contains("or a plain request"));
     }
 
     #[test]

@@ -64,6 +64,7 @@ fn json_line(outcome: &Outcome, sent: u64) -> String {
     let mut known = |name: &str, value: Option<Value>| value.map(|value| line.insert(name.into(), value));
     known("resource", outcome.resource.as_deref().map(Value::from));
     known("mode", outcome.mode.map(|mode| mode_name(mode).into()));
+    known("syntax", outcome.is_alternate.then(|| "alternate".into()));
     known("verdict", outcome.verdict.map(Value::from));
     known("failure", outcome.failure.map(Value::from));
     known("hold_ms", outcome.hold.map(milliseconds));

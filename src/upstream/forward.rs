@@ -167,6 +167,7 @@ mod tests {
             read_back_timeout: Duration::from_secs(2),
             settle_time: Duration::from_secs(30),
             unknown_outcome: Vec::new(),
+            target_max: 4000,
             connections: 8,
         };
         let pool = Pool::new(settings, Arc::new(Semaphore::new(8)));

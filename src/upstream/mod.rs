@@ -34,6 +34,8 @@ pub struct Settings {
     pub settle_time: Duration,
     /// Complete answers after which a write may still be applied.
     pub unknown_outcome: Vec<StatusCode>,
+    /// The longest target, in bytes, that a request in xAPI's alternate syntax is sent with as a plain one.
+    pub target_max: u64,
     /// How many exchanges may be under way with the upstream at a time.
     pub connections: usize,
 }

@@ -129,6 +129,11 @@ impl Pool {
 }
 
 impl Lease {
+    /// The longest target that a request in the alternate syntax is sent with as a plain one.
+    pub(super) fn target_max(&self) -> u64 {
+        self.pool.settings.target_max
+    }
+
     /// The answer has come whole: the connection may serve another exchange, unless it still carries this one's request.
     pub fn give_back(mut self) {
         if let Some(connection) = self.connection.take_if(|connection| connection.is_idle()) {
@@ -177,6 +182,7 @@ mod tests {
             read_back_timeout: Duration::from_secs(2),
             settle_time: Duration::from_secs(30),
             unknown_outcome: Vec::new(),
+            target_max: 4000,
             connections: 2,
         };
         adjust(&mut settings);

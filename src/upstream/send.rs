@@ -19,6 +19,7 @@ use super::failure::Failure;
 use super::pool::{Lease, Pool, Purpose};
 use crate::body::contents::Contents;
 use crate::body::paced::{Interrupted, Paced};
+use crate::xapi::alternate::Envelope;
 
 /// A body on its way to the upstream.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ impl Lease {
         request: Request<Outgoing>,
         time: Duration,
     ) -> Result<Response<Incoming>, Unanswered> {
+        let request = sealed(request, self.target_max());
         let Some(connection) = &mut self.connection else {
             return Err(Unanswered { failure: Failure::ConnectionTerminated, unsent: Some(request) });
         };
@@ -77,6 +79,22 @@ impl Lease {
                 }
             }
         }
+    }
+}
+
+/// Seals a request that came in xAPI's alternate syntax into its envelope again, if its target would be too long.
+///
+/// Here alone, behind everything that prepares requests, so that each of them deals with the plain request only.
+fn sealed(request: Request<Outgoing>, target_max: u64) -> Request<Outgoing> {
+    let (mut head, body) = request.into_parts();
+    let envelope = head.extensions.remove::<Arc<Envelope>>();
+    let length = head.uri.path_and_query().map_or(0, |target| target.as_str().len() as u64);
+    match (envelope, body) {
+        (Some(envelope), Outgoing::Contents(contents)) if length > target_max => {
+            let form = envelope.seal(&mut head, &contents);
+            Request::from_parts(head, form.into())
+        }
+        (_, body) => Request::from_parts(head, body),
     }
 }
 
@@ -225,6 +243,7 @@ mod tests {
             read_back_timeout: Duration::from_secs(2),
             settle_time: Duration::from_secs(30),
             unknown_outcome: Vec::new(),
+            target_max: 4000,
             connections: 1,
         };
         let pool = Pool::new(settings, Arc::new(Semaphore::new(1)));

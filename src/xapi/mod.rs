@@ -2,4 +2,5 @@
 //! syntax.
 
 pub mod agent;
+pub mod alternate;
 pub mod version;

@@ -9,9 +9,14 @@ use crate::semantics::fields::XAPI_VERSION;
 /// "MUST include the X-Experience-API-Version header in every response" (Communication §3.3). A request that names no
 /// version, an older one or none that can be read is answered as 1.0.x.
 pub fn answer_version(fields: &HeaderMap) -> &'static str {
+    if is_second_family(fields) { "2.0.0" } else { "1.0.3" }
+}
+
+/// Whether a request speaks 2.x, or what may come after it.
+pub fn is_second_family(fields: &HeaderMap) -> bool {
     let asked = fields.get(XAPI_VERSION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let major = asked.trim().split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_some_and(|major| major >= 2) { "2.0.0" } else { "1.0.3" }
+    major.is_some_and(|major| major >= 2)
 }
 
 #[cfg(test)]

@@ -231,32 +231,6 @@ async fn an_offer_of_cleartext_http_2_is_passed_over() {
 }
 
 #[tokio::test]
-async fn the_alternate_request_syntax_is_refused_on_a_guarded_resource() {
-    let store = Store::start();
-    let proxy = Proxy::before(&store);
-    let form = "stateId=a&content=%7B%7D&If-None-Match=*";
-    let fields = [V1, ("Content-Type", "application/x-www-form-urlencoded")];
-    for target in [
-        "/xapi/activities/state?method=PUT".to_owned(),
-        "/xapi/agents/profile?method=DELETE".to_owned(),
-        format!("{}&method=PUT", state("a")),
-        "/xapi/activities/state?method=GET".to_owned(),
-    ] {
-        assert_refused(&proxy.send("POST", &target, &fields, form).await, 400);
-    }
-    assert!(store.seen().is_empty());
-}
-
-#[tokio::test]
-async fn the_alternate_request_syntax_of_other_resources_is_relayed() {
-    let store = Store::start();
-    let proxy = Proxy::before(&store);
-    let fields = [V1, ("Content-Type", "application/x-www-form-urlencoded")];
-    proxy.send("POST", "/xapi/statements?method=PUT", &fields, "content=%7B%7D").await;
-    assert_eq!(store.writes()[0].body, b"content=%7B%7D");
-}
-
-#[tokio::test]
 async fn method_overrides_are_refused_on_a_guarded_resource() {
     let store = Store::start();
     let proxy = Proxy::before(&store);

@@ -1,6 +1,7 @@
 //! The test kit: the proxy as a child process, and a client and an upstream that deal in bytes.
 
 pub(crate) mod address;
+pub(crate) mod alternate;
 pub(crate) mod client;
 pub(crate) mod proxy;
 pub(crate) mod reply;

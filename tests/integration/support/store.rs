@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 
 use super::address::{Address, canonical};
+use super::alternate::opened;
 use super::reply::Reply;
 use super::server::Server;
 use super::wire::{Ending, Framing, Head, Wire, field};
@@ -247,7 +248,8 @@ impl Store {
 
 impl Seen {
     pub(crate) fn is_write(&self) -> bool {
-        !matches!(self.method.as_str(), "GET" | "HEAD")
+        let sealed = self.target.split_once("?method=").map(|(_, method)| method);
+        !matches!(sealed.unwrap_or(&self.method), "GET" | "HEAD")
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
@@ -262,7 +264,10 @@ impl On {
             Self::Reads => !seen.is_write(),
             Self::Writes => seen.is_write(),
             Self::Conditional => {
-                seen.is_write() && (seen.field("if-match").is_some() || seen.field("if-none-match").is_some())
+                let opened = opened(seen);
+                let plain = opened.as_ref().unwrap_or(seen);
+                seen.is_write()
+                    && (plain.field("if-match").is_some() || plain.field("if-none-match").is_some())
             }
         }
     }
@@ -456,6 +461,8 @@ async fn respond(shared: &Shared, seen: &Seen) -> Reply {
     if knobs.credential.is_some() && seen.field("authorization") != knobs.credential.as_deref() {
         return Reply::new(401, "who are you?");
     }
+    let opened = opened(seen);
+    let seen = opened.as_ref().unwrap_or(seen);
     let address = Address::of(&seen.target);
     if let Some(complaint) = address.complaint(&seen.method) {
         return Reply::new(400, complaint);
