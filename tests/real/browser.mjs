@@ -215,7 +215,7 @@ const run = randomUUID();
 
 // A document that nobody else uses, with a URL longer than that if `longer` is given.
 function fresh(place, resource, check, longer = 0) {
-  const name = `${place.name}/${check}/${run}`;
+  const name = `${place.name}/${check}/${WORDS}/${run}`;
   const filling = "-long".repeat(Math.ceil(longer / 5));
   const activity = "https://staleguard.example/activities/browser";
   if (!longer) return { resource, activity, key: name };
@@ -238,8 +238,11 @@ function target({ resource, activity, key }) {
   return `/xapi/${RESOURCES[resource]}?${Object.entries(query).map(pair).join("&")}`;
 }
 
+// What a form or an LRS could spoil: signs that mean something in a form, and letters beyond ASCII.
+const WORDS = "50 % + 1 & 1 = 51 %2B \u00fc\u5b57";
+
 // Spaces and a fraction of nothing: an LRS that writes JSON anew stores other bytes than it got.
-const seed = (by) => `{ "by": "${by}",\n  "score": 1.0 }\n`;
+const seed = (by) => `{ "by": "${by}",\n  "score": 1.0, "words": "${WORDS}" }\n`;
 
 const sha1 = (text) => `"${createHash("sha1").update(text).digest("hex")}"`;
 
@@ -405,6 +408,7 @@ async function recovers(row, place, document, tabs) {
   const { contents } = await place.stored(document);
   const kept = ["by", "one", "two"].every((key) => key in contents);
   row.expect(kept, resource, "the document has not the keys of both tabs");
+  row.expect(contents.words === WORDS, resource, "the document's words were spoilt on the way");
   const statuses = [won, lost, done].map(status).join(" ");
   return { statuses, made: [...reads, won, lost, again, done] };
 }
@@ -527,8 +531,8 @@ const CHECKS = {
 
 const LEGEND = `\
 ETag readable: what the page sees as ETag. Two tabs, and long URLs: what tab 1's save, tab 2's stale
-one and, through Staleguard, its merged one were answered. A URL of ${LONGEST_URL} characters (long) is
-sent in xAPI's alternate request syntax, and one of ${LONGEST_TARGET} (longer) also on to the LRS. Second
+one and, through Staleguard, its merged one were answered. A URL over ${LONGEST_URL} characters (long)
+comes in xAPI's alternate request syntax, and one over ${LONGEST_TARGET} (longer) goes on in it too. Second
 GET: what the page got after somebody else had written, and how a GET of what had not changed was
 answered. A value stands for all three document resources, or one for each:
 ${Object.keys(RESOURCES).join(", ")}.`;
