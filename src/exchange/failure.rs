@@ -88,9 +88,7 @@ impl Failure {
             Self::Malformed(_) => "malformed",
             Self::OutcomeUnknown(_) => "outcome-unknown",
             Self::Unsupported(_) => "unsupported",
-            Self::Untold(Untold::Signed) => "probe-signed",
-            Self::Untold(Untold::Forbidden) => "probe-forbidden",
-            Self::Untold(Untold::ServiceRefused(_)) => "probe-refused",
+            Self::Untold(untold) => untold.as_str(),
             Self::Unsent(failure) | Self::Upstream(failure) => failure.proxy_error(),
         }
     }

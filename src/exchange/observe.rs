@@ -170,7 +170,7 @@ impl Exchange {
                     found.give_back();
                     verdict.as_str()
                 }
-                Ok(Probed::Untold(untold)) => Failure::Untold(untold).as_str(),
+                Ok(Probed::Untold(untold)) => untold.as_str(),
                 Ok(Probed::HandBack(_)) | Err(_) => "unknown",
             },
         };

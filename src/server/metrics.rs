@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::clients::Clients;
 use crate::exchange::outcome::Outcome;
 use crate::semantics::repair::Repair;
+use crate::upstream::probe::Untold;
 
 /// How many clients are counted one by one; an address takes a hundred bytes, and a person reads no longer a list.
 const CLIENTS: usize = 1000;
@@ -25,6 +26,12 @@ pub struct Metrics {
     repairs: Family<RepairLabels, Counter>,
     suspicious_writes: Counter,
     suspicious: Clients,
+    untold: Family<UntoldLabels, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UntoldLabels {
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,13 +59,28 @@ impl Metrics {
             "Writes that stated an entity-tag which their peer had been given only just before",
             suspicious_writes.clone(),
         );
-        Self { registry, repairs, suspicious_writes, suspicious: Clients::new(CLIENTS) }
+        let untold = Family::<UntoldLabels, Counter>::default();
+        for reason in Untold::REASONS {
+            drop(untold.get_or_create(&UntoldLabels { reason }));
+        }
+        registry.register(
+            "untold_writes",
+            "Writes whose verdict depends on a document that their credentials could not ask for",
+            untold.clone(),
+        );
+        Self { registry, repairs, suspicious_writes, suspicious: Clients::new(CLIENTS), untold }
     }
 
     /// Counts an exchange that is over.
     pub(super) fn count(&self, outcome: &Outcome) {
         for repair in outcome.repairs.iter() {
             self.repairs.get_or_create(&RepairLabels::of(repair)).inc();
+        }
+        // Enforced, it is why the write failed; observed, it is in place of a verdict.
+        for why in [outcome.failure, outcome.verdict] {
+            if let Some(reason) = Untold::REASONS.into_iter().find(|reason| why == Some(*reason)) {
+                self.untold.get_or_create(&UntoldLabels { reason }).inc();
+            }
         }
         if outcome.suspicious {
             self.suspicious_writes.inc();
@@ -133,6 +155,19 @@ mod tests {
         assert!(text.contains("staleguard_suspicious_writes_total 0\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
         assert_eq!(metrics.status()["suspicious"], json!([]));
+    }
+
+    #[test]
+    fn writes_whose_document_nobody_could_ask_for_are_told_by_reason() {
+        let metrics = Metrics::new();
+        metrics.count(&Outcome { failure: Some("probe-signed"), ..outcome() });
+        metrics.count(&Outcome { verdict: Some("probe-signed"), ..outcome() });
+        metrics.count(&Outcome { verdict: Some("probe-forbidden"), failure: Some("internal"), ..outcome() });
+        let text = metrics.open_metrics().expect("a string takes everything");
+        for (reason, count) in [("probe-signed", 2), ("probe-forbidden", 1), ("probe-refused", 0)] {
+            let line = format!("staleguard_untold_writes_total{{reason=\"{reason}\"}} {count}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
     }
 
     #[test]

@@ -53,6 +53,21 @@ pub enum Untold {
     ServiceRefused(StatusCode),
 }
 
+impl Untold {
+    /// All that [`Untold::as_str`] says.
+    pub const REASONS: [&'static str; 3] = ["probe-signed", "probe-forbidden", "probe-refused"];
+
+    /// The reason in a few words, for logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        let [signed, forbidden, refused] = Self::REASONS;
+        match self {
+            Self::Signed => signed,
+            Self::Forbidden => forbidden,
+            Self::ServiceRefused(_) => refused,
+        }
+    }
+}
+
 /// The answer to a probe, as far as it has come.
 pub struct Told {
     /// Its head.
