@@ -189,9 +189,11 @@ async fn an_upstream_that_is_gone_while_draining_is_a_503() {
         assert_eq!(other.wire.head().await.unwrap().word(1), "100");
         others.push(other);
     }
-    drop(store);
     proxy.signal("TERM");
     until_it_drains(&proxy).await;
+    drop(store);
+    // Of a write that was sent, nobody may say that nothing was written.
+    assert_eq!(writer.answer("PUT").await.status, 502);
     for mut other in others {
         other.write("1").await;
         let answer = other.answer("PUT").await;
@@ -199,8 +201,6 @@ async fn an_upstream_that_is_gone_while_draining_is_a_503() {
         assert_eq!(answer.field("retry-after"), Some("1"));
         assert_eq!(answer.field("connection"), Some("close"));
     }
-    // Of a write that was sent, nobody may say that nothing was written.
-    assert_eq!(writer.answer("PUT").await.status, 502);
 }
 
 #[tokio::test]
@@ -213,11 +213,16 @@ async fn a_scope_that_is_unsettled_is_waited_for_while_draining() {
     until_it_drains(&proxy).await;
     assert_eq!(proxy.ended().await, Some(0));
 
-    let mut proxy = Proxy::configured(&store, "guard.drain-timeout = \"100ms\"");
+    let folder = tempfile::tempdir().unwrap();
+    let keeps_mark = format!("[guard]\nstate-dir = {:?}", folder.path().to_str().unwrap());
+    let mut proxy = Proxy::configured(&store, &format!("{keeps_mark}\ndrain-timeout = \"100ms\""));
     proxy.panics_are_expected();
     assert_eq!(proxy.send("PUT", &state("a"), &[V1], "1").await.status, 502);
     proxy.signal("TERM");
     assert_eq!(proxy.ended().await, Some(1), "it may still be applied");
+    let mut next = Proxy::configured(&store, &format!("{keeps_mark}\nhold-wait = \"0s\""));
+    next.panics_are_expected();
+    assert_failure(&next.send("PUT", &state("b"), &[V1], "1").await, 503);
 }
 
 /// The process is killed with a write under way, and another takes its place.
