@@ -25,7 +25,7 @@ impl Drain {
         self.cut_off.cancel();
     }
 
-    /// Whether something was cut off.
+    /// Whether something was cut off, or left behind of which nobody knows what it comes to.
     pub fn has_cut_off(&self) -> bool {
         self.cut_off.is_cancelled()
     }

@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod demo;
+mod mark;
 pub mod proxy;
 pub mod run;
 mod signals;

@@ -4,15 +4,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::mark::Mark;
 use crate::admin::{self, Figures};
 use crate::config::Config;
 use crate::drain::Drain;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Shared};
 use crate::memory::Memory;
 use crate::memory::holds::Holds;
 use crate::server::access_log::AccessLog;
@@ -54,36 +55,78 @@ impl Proxy {
         self.admin.local_addr()
     }
 
-    /// Serves until draining begins and everything under way has ended.
+    /// Serves until draining begins and everything under way has ended, and every scope has settled, as far as
+    /// `drain-timeout` allows.
     ///
     /// # Errors
-    /// When the cores' threads cannot be started.
-    pub async fn serve(self, log: AccessLog, drain: Drain) -> io::Result<()> {
+    /// When the cores' threads cannot be started, or the state folder cannot be written.
+    pub async fn serve(mut self, log: AccessLog, drain: Drain) -> io::Result<()> {
+        let mark = self.config.state_dir.as_deref().map(Mark::set).transpose()?;
+        let was_unclean = mark.as_ref().is_some_and(|(_, was_there)| *was_there);
+        self.config.holds.start_settle = start_settle(&self.config, was_unclean);
+        let holds = Holds::new(self.config.holds.clone());
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let make = exchanges(&self.config);
+        let make = exchanges(&self.config, &holds, &drain);
         let metrics = Arc::new(Metrics::new());
         let admin = tokio::spawn(admin::serve(self.admin, figures(&metrics), drain.clone()));
         let records = Records { log, metrics };
-        let served = server::run(self.listener, self.config.server, cores, make, records, drain).await;
+        let bound = self.config.server.drain_timeout;
+        let serving = server::run(self.listener, self.config.server, cores, make, records, drain.clone());
+        let ending = async {
+            drain.begun().await;
+            Instant::now() + bound
+        };
+        let (served, deadline) = tokio::join!(serving, ending);
+        wait_until_settled(&holds, deadline, &drain).await;
         admin.abort();
+        if let Some((mark, _)) = mark.filter(|_| !drain.has_cut_off()) {
+            mark.clear()?;
+        }
         served
     }
 }
 
-/// What makes the exchanges of each core: rules and holds are shared, connections are a core's own.
-fn exchanges(config: &Config) -> Arc<MakeExchange> {
-    let rules = Arc::new(config.rules.clone());
-    let holds = Holds::new(config.holds.clone());
-    let memory = Arc::new(Memory::new(config.remembered_max, Instant::now()));
-    let (untranslated, steadiness) = (Arc::default(), Arc::default());
+/// How long guarded writes wait after the start: as long as somebody has said, or until nothing that the process before
+/// this one may have left under way can be applied any more.
+fn start_settle(config: &Config, was_unclean: bool) -> Duration {
+    let settle_time = if was_unclean { config.holds.settle_time } else { Duration::ZERO };
+    let wait = config.start_settle.unwrap_or(settle_time);
+    if was_unclean {
+        tracing::warn!(
+            ?wait,
+            "the last process did not end in good order, or still runs: guarded writes wait"
+        );
+    }
+    wait
+}
+
+/// Waits until nothing that was sent can be applied any more; a process that starts next knows nothing of it.
+async fn wait_until_settled(holds: &Holds, deadline: Instant, drain: &Drain) {
+    let Some(until) = holds.unsettled_until() else { return };
+    let until = tokio::time::Instant::into_std(until);
+    tracing::info!("draining: waiting until the outcome of every write is settled");
+    tokio::time::sleep_until(until.min(deadline).into()).await;
+    if until > deadline {
+        tracing::warn!("drain-timeout has passed; the outcome of a write is still unknown");
+        drain.cut_off();
+    }
+}
+
+/// What makes the exchanges of each core: what is known is shared, connections are a core's own.
+fn exchanges(config: &Config, holds: &Arc<Holds>, drain: &Drain) -> Arc<MakeExchange> {
+    let shared = Shared {
+        rules: Arc::new(config.rules.clone()),
+        holds: Arc::clone(holds),
+        memory: Arc::new(Memory::new(config.remembered_max, Instant::now())),
+        untranslated: Arc::default(),
+        steadiness: Arc::default(),
+        drain: drain.clone(),
+    };
     let under_way = Arc::new(Semaphore::new(config.upstream.connections));
-    let (exchange, upstream) = (config.exchange.clone(), config.upstream.clone());
+    let (settings, upstream) = (config.exchange.clone(), config.upstream.clone());
     Arc::new(move || {
         let pool = Pool::new(upstream.clone(), Arc::clone(&under_way));
-        let (rules, holds) = (Arc::clone(&rules), Arc::clone(&holds));
-        let (memory, untranslated) = (Arc::clone(&memory), Arc::clone(&untranslated));
-        let steadiness = Arc::clone(&steadiness);
-        Exchange::new(exchange.clone(), rules, holds, memory, untranslated, steadiness, pool)
+        Exchange::new(settings.clone(), shared.clone(), pool)
     })
 }
 

@@ -55,7 +55,8 @@ async fn serve(config: Config, err: &mut dyn Write) -> Result<(), String> {
     }
     if drain.has_cut_off() {
         return Err(
-            "drain-timeout passed, and what was still under way was cut off; wait settle-time before the next start"
+            "drain-timeout passed, and a write may still be under way; wait settle-time before the next start, or \
+             set guard.state-dir, with which the next process waits by itself"
                 .into(),
         );
     }

@@ -1,5 +1,6 @@
 //! `[guard]`: what holds for every guarded resource, and the bounds of waiting.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -9,7 +10,7 @@ use super::presets::{Preset, presets};
 use super::problem::Problems;
 use super::section::Section;
 use super::size::size;
-use super::value::{Value, choice, count};
+use super::value::{Value, choice, count, text};
 use crate::guard::policy::Mode;
 use crate::guard::settle::ReadBack;
 use crate::memory::holds;
@@ -22,6 +23,8 @@ pub(super) struct Guard {
     pub(super) presets: Option<Vec<Preset>>,
     pub(super) holds: Option<holds::Settings>,
     pub(super) remembered_max: Option<u64>,
+    pub(super) state_dir: Option<PathBuf>,
+    pub(super) start_settle: Option<Duration>,
     pub(super) shared: Shared,
 }
 
@@ -42,6 +45,8 @@ pub(super) fn guard(section: &mut Section<'_, '_>, settle_time: Option<Duration>
         presets: section.read("presets", presets),
         holds: holds(section, settle_time),
         remembered_max: section.read("remembered-max", remembered_max),
+        state_dir: section.read("state-dir", |value| Ok(PathBuf::from(text(value)?))),
+        start_settle: section.read("start-settle", wait),
         shared: Shared::read(section),
     }
 }
@@ -57,6 +62,7 @@ fn holds(section: &mut Section<'_, '_>, settle_time: Option<Duration>) -> Option
         waiters: waiters?,
         scopes: scopes?,
         settle_time: settle_time?,
+        start_settle: Duration::ZERO,
     })
 }
 

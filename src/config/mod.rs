@@ -30,7 +30,9 @@ mod upstream;
 mod value;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
@@ -63,6 +65,10 @@ pub struct Config {
     pub holds: holds::Settings,
     /// How much is remembered of documents that pass, in bytes.
     pub remembered_max: u64,
+    /// Where the mark of a running process is kept, if anywhere.
+    pub state_dir: Option<PathBuf>,
+    /// How long guarded writes wait after the start, if somebody has said so.
+    pub start_settle: Option<Duration>,
     /// What an exchange may take.
     pub exchange: exchange::Settings,
     /// The guarded resources: the user's own first, in their order, then the presets'.
@@ -193,6 +199,8 @@ impl Sections {
             upstream: upstream.settings?,
             holds: guard.holds?,
             remembered_max: guard.remembered_max?,
+            state_dir: guard.state_dir,
+            start_settle: guard.start_settle,
             exchange: exchange::Settings { body_timeout: listen.body_timeout?, linger: listen.linger? },
             rules,
             log_level: log.level?,

@@ -31,6 +31,8 @@ pub enum Failure {
     Unsupported(&'static str),
     /// The verdict depends on what the upstream holds, and nobody could ask.
     Untold(Untold),
+    /// The upstream has gone while this process drains, as happens when both are ended together; nothing was written.
+    Gone(upstream::failure::Failure),
     /// The upstream gave no usable answer before anything of a write was sent.
     Unsent(upstream::failure::Failure),
     /// The upstream gave no usable answer to a request that changes nothing.
@@ -44,7 +46,7 @@ impl Failure {
             Self::Ambiguous(_) | Self::BodyBroken | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Denied(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Denied(_) | Self::Gone(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::OutcomeUnknown(failure) | Self::Unsent(failure) | Self::Upstream(failure) => {
                 failure.status()
@@ -66,9 +68,10 @@ impl Failure {
             Self::Denied(Denied::Unsettled(_)) => "destination_unavailable",
             Self::Denied(Denied::QueueFull | Denied::TimedOut) => "http_request_denied",
             Self::Internal => "proxy_internal_error",
-            Self::OutcomeUnknown(failure) | Self::Unsent(failure) | Self::Upstream(failure) => {
-                failure.proxy_error()
-            }
+            Self::Gone(failure)
+            | Self::OutcomeUnknown(failure)
+            | Self::Unsent(failure)
+            | Self::Upstream(failure) => failure.proxy_error(),
             Self::Unsupported(_) | Self::Untold(Untold::Forbidden) => "http_request_denied",
             Self::Untold(Untold::Signed | Untold::ServiceRefused(_)) => "proxy_configuration_error",
         }
@@ -84,6 +87,7 @@ impl Failure {
             Self::Denied(Denied::QueueFull) => "queue-full",
             Self::Denied(Denied::TimedOut) => "hold-wait",
             Self::Denied(Denied::Unsettled(_)) => "unsettled",
+            Self::Gone(_) => "upstream-gone",
             Self::Internal => "internal",
             Self::Malformed(_) => "malformed",
             Self::OutcomeUnknown(_) => "outcome-unknown",
@@ -113,6 +117,9 @@ impl Failure {
                  try again later."
                     .into()
             }
+            Self::Gone(_) => {
+                "The upstream has gone, and this proxy is about to end. Nothing was written; try again later.".into()
+            }
             Self::Internal => "The proxy failed. If this was a write, read the resource before trying again.".into(),
             Self::Malformed(what) => (*what).into(),
             Self::OutcomeUnknown(failure) => format!(
@@ -139,11 +146,22 @@ impl Failure {
         }
     }
 
+    /// The same while this process drains: an upstream that is gone was most likely ended with it.
+    ///
+    /// What became of a write that was sent is another matter, which its client must be told.
+    pub fn while_draining(self) -> Self {
+        match self {
+            Self::Unsent(failure) | Self::Upstream(failure) if failure.is_absence() => Self::Gone(failure),
+            failure => failure,
+        }
+    }
+
     /// After how long trying again makes sense.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Denied(Denied::Unsettled(left)) => Some(*left),
             Self::Denied(_)
+            | Self::Gone(_)
             | Self::Unsent(upstream::failure::Failure::ConnectionLimit)
             | Self::Upstream(upstream::failure::Failure::ConnectionLimit) => Some(Duration::from_secs(1)),
             _ => None,
@@ -161,6 +179,7 @@ impl Failure {
             | Self::Ambiguous(_)
             | Self::Unsupported(_) => true,
             Self::Denied(_)
+            | Self::Gone(_)
             | Self::OutcomeUnknown(_)
             | Self::Unsent(_)
             | Self::Untold(_)

@@ -15,6 +15,7 @@ pub mod steadiness;
 mod suspicion;
 mod write;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use http::request::Parts;
 use tokio_util::task::TaskTracker;
 
 use self::steadiness::Steadiness;
+use crate::drain::Drain;
 use crate::memory::Memory;
 use crate::memory::holds::Holds;
 use crate::resource::Document;
@@ -42,20 +44,38 @@ pub struct Settings {
     pub linger: Duration,
 }
 
+/// What the exchanges of all cores share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The guarded resources.
+    pub rules: Arc<Rules>,
+    /// Who may write where.
+    pub holds: Arc<Holds>,
+    /// What passed through here.
+    pub memory: Arc<Memory>,
+    /// The resources whose upstream refuses its own entity-tags.
+    pub untranslated: Arc<Untranslated>,
+    /// The resources whose upstream may never answer alike.
+    pub steadiness: Arc<Steadiness>,
+    /// Whether the process is about to end.
+    pub drain: Drain,
+}
+
 /// What every exchange of a core works with.
 #[derive(Debug)]
 pub struct Exchange {
     settings: Settings,
-    rules: Arc<Rules>,
-    holds: Arc<Holds>,
+    shared: Shared,
     pool: Arc<Pool>,
     writes: TaskTracker,
-    /// What passed through here; shared by all cores.
-    memory: Arc<Memory>,
-    /// The resources whose upstream refuses its own entity-tags; shared by all cores.
-    untranslated: Arc<Untranslated>,
-    /// The resources whose upstream may never answer alike; shared by all cores.
-    steadiness: Arc<Steadiness>,
+}
+
+impl Deref for Exchange {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 /// The names of resources whose upstream has refused its own entity-tag although nothing had changed.
@@ -63,17 +83,8 @@ pub type Untranslated = DashSet<Arc<str>>;
 
 impl Exchange {
     /// Puts together the exchanges of one core: its own connections, and what all cores share.
-    pub fn new(
-        settings: Settings,
-        rules: Arc<Rules>,
-        holds: Arc<Holds>,
-        memory: Arc<Memory>,
-        untranslated: Arc<Untranslated>,
-        steadiness: Arc<Steadiness>,
-        pool: Arc<Pool>,
-    ) -> Arc<Self> {
-        let writes = TaskTracker::new();
-        Arc::new(Self { settings, rules, holds, memory, pool, writes, untranslated, steadiness })
+    pub fn new(settings: Settings, shared: Shared, pool: Arc<Pool>) -> Arc<Self> {
+        Arc::new(Self { settings, shared, pool, writes: TaskTracker::new() })
     }
 
     /// Waits until the last write that was begun has ended.

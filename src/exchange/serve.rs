@@ -29,6 +29,7 @@ impl Exchange {
         let mut asked = Asked::of(&head, None);
         let served = AssertUnwindSafe(self.see_through(head, body, &mut asked, outcome)).catch_unwind().await;
         let mut answer = served.unwrap_or(Err(Failure::Internal)).unwrap_or_else(|failure| {
+            let failure = if self.drain.has_begun() { failure.while_draining() } else { failure };
             outcome.failure = Some(failure.as_str());
             answer::failed(&failure, &asked)
         });

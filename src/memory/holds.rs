@@ -29,6 +29,8 @@ pub struct Settings {
     pub scopes: usize,
     /// How long a scope stays unsettled after a write whose outcome is unknown.
     pub settle_time: Duration,
+    /// How long every scope is unsettled at first: a process before this one may have left a write under way.
+    pub start_settle: Duration,
 }
 
 /// All holds of the process; every core shares them.
@@ -38,6 +40,8 @@ pub struct Holds {
     slots: DashMap<Scope, Slot>,
     used: AtomicUsize,
     waiting: AtomicUsize,
+    /// Until then every scope is unsettled.
+    settled_from: Instant,
     /// When scopes were stamped, oldest first, so that their slots are freed although nobody asks for them.
     stamped: Mutex<VecDeque<(Instant, Scope)>>,
 }
@@ -84,8 +88,10 @@ struct Place {
 impl Holds {
     /// No scope is held.
     pub fn new(settings: Settings) -> Arc<Self> {
+        let settled_from = Instant::now() + settings.start_settle;
         Arc::new(Self {
             settings,
+            settled_from,
             slots: DashMap::new(),
             used: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -147,6 +153,13 @@ impl Holds {
         Ok(queued)
     }
 
+    /// Until when the last scope that is unsettled stays so, if any is.
+    pub fn unsettled_until(&self) -> Option<Instant> {
+        let stamped = self.stamped.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = stamped.back().map(|(until, _)| *until);
+        last.max(Some(self.settled_from)).filter(|until| *until > Instant::now())
+    }
+
     /// Marks a scope: what was sent may still be applied for the settle time.
     fn stamp(&self, scope: Scope) {
         let now = Instant::now();
@@ -186,8 +199,9 @@ impl Slot {
 impl Place {
     /// Until when the scope is unsettled, if it is; denied when that is past the deadline.
     fn unsettled_within(&self, deadline: Instant) -> Result<Option<Instant>, Denied> {
-        let until = self.holds.slots.get(&self.scope).and_then(|slot| slot.unsettled_until);
-        match until {
+        let of_scope = self.holds.slots.get(&self.scope).and_then(|slot| slot.unsettled_until);
+        let of_all = Some(self.holds.settled_from).filter(|from| *from > Instant::now());
+        match of_scope.max(of_all) {
             Some(until) if until > deadline => Err(Denied::Unsettled(until - Instant::now())),
             until => Ok(until),
         }
@@ -246,6 +260,7 @@ mod tests {
             waiters: 1000,
             scopes: 1000,
             settle_time: Duration::from_secs(30),
+            start_settle: Duration::ZERO,
         };
         adjust(&mut settings);
         Holds::new(settings)

@@ -70,6 +70,14 @@ impl Failure {
         )
     }
 
+    /// True when the upstream does not seem to be there.
+    pub fn is_absence(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionRefused | Self::ConnectionTimeout | Self::DnsError | Self::ConnectionTerminated
+        )
+    }
+
     /// What happened, in a sentence for the client.
     pub fn sentence(self) -> String {
         match self {

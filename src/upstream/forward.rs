@@ -139,6 +139,7 @@ mod tests {
             waiters: 1,
             scopes: 1,
             settle_time: Duration::from_secs(30),
+            start_settle: Duration::ZERO,
         };
         let hold = Holds::new(settings).take(Scope::new("notes", ["a"])).await.expect("free");
         let (head, ()) = Request::put("/notes/a").body(()).expect("a request").into_parts();

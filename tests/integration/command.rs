@@ -1,9 +1,10 @@
 //! The program as a command: its addresses, its sentences and its exit codes.
 
+use crate::support::assert_failure;
 use crate::support::client::send;
 use crate::support::proxy::{Proxy, config_file, run, url};
-use crate::support::store::{On, Store};
-use crate::support::xapi::{V1, state};
+use crate::support::store::{Misdeed, On, Store};
+use crate::support::xapi::{V1, agent_profile, state, state_of};
 
 /// Runs it to its end; the exit code and what it said.
 fn ended(arguments: &[&str]) -> (Option<i32>, String) {
@@ -169,6 +170,110 @@ async fn a_drain_is_bounded() {
     let line = proxy.logged("the write that was cut off", |line| line["failure"] == "cut-off").await;
     assert_eq!((&line["status"], &line["verdict"]), (&0.into(), &"forward".into()), "no client left");
     assert_eq!(proxy.ended().await, Some(1), "not everything ended in good order");
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_gone_while_draining_is_a_503() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    store.close_gate(On::Writes);
+    let mut writer = proxy.connect().await;
+    writer.request("PUT", &state("a"), &[V1], b"1").await;
+    store.until_writes(1).await;
+    let mut others = Vec::new();
+    for target in [state_of("other", "a"), agent_profile("a")] {
+        // Its body is yet to come, so that its exchange has begun and the upstream is not asked yet.
+        let mut other = proxy.connect().await;
+        let fields = [V1, ("Content-Length", "1"), ("Expect", "100-continue")];
+        other.request("PUT", &target, &fields, b"").await;
+        assert_eq!(other.wire.head().await.unwrap().word(1), "100");
+        others.push(other);
+    }
+    proxy.signal("TERM");
+    until_it_drains(&proxy).await;
+    drop(store);
+    // Of a write that was sent, nobody may say that nothing was written.
+    assert_eq!(writer.answer("PUT").await.status, 502);
+    for mut other in others {
+        other.write("1").await;
+        let answer = other.answer("PUT").await;
+        assert_failure(&answer, 503);
+        assert_eq!(answer.field("retry-after"), Some("1"));
+        assert_eq!(answer.field("connection"), Some("close"));
+    }
+}
+
+#[tokio::test]
+async fn a_scope_that_is_unsettled_is_waited_for_while_draining() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "upstream.settle-time = \"300ms\"");
+    store.set(|knobs| knobs.misdeed = Some((On::Writes, Misdeed::SaysAndResets(String::new()))));
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1], "1").await.status, 502);
+    proxy.signal("TERM");
+    until_it_drains(&proxy).await;
+    assert_eq!(proxy.ended().await, Some(0));
+
+    let folder = tempfile::tempdir().unwrap();
+    let keeps_mark = format!("[guard]\nstate-dir = {:?}", folder.path().to_str().unwrap());
+    let mut proxy = Proxy::configured(&store, &format!("{keeps_mark}\ndrain-timeout = \"100ms\""));
+    proxy.panics_are_expected();
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1], "1").await.status, 502);
+    proxy.signal("TERM");
+    assert_eq!(proxy.ended().await, Some(1), "it may still be applied");
+    let mut next = Proxy::configured(&store, &format!("{keeps_mark}\nhold-wait = \"0s\""));
+    next.panics_are_expected();
+    assert_failure(&next.send("PUT", &state("b"), &[V1], "1").await, 503);
+}
+
+/// The process is killed with a write under way, and another takes its place.
+#[tokio::test]
+async fn after_an_unclean_end_guarded_writes_wait() {
+    let store = Store::start();
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("guard.hold-wait = \"0s\"\nguard.state-dir = {:?}", folder.path().to_str().unwrap());
+    store.close_gate(On::Writes);
+    let mut proxy = Proxy::configured(&store, &config);
+    proxy.panics_are_expected();
+    let mut writer = proxy.connect().await;
+    writer.request("PUT", &state("a"), &[V1], b"1").await;
+    store.until_writes(1).await;
+    proxy.signal("KILL");
+    assert_eq!(proxy.ended().await, None);
+    store.open_gate();
+
+    let mut proxy = Proxy::configured(&store, &config);
+    proxy.panics_are_expected();
+    let answer = proxy.send("PUT", &state("b"), &[V1], "2").await;
+    assert_failure(&answer, 503);
+    let seconds: u64 = answer.field("retry-after").unwrap().parse().unwrap();
+    assert!((1..=30).contains(&seconds), "settle-time is 30 s, not {seconds}");
+    assert_eq!(proxy.send("GET", &state("b"), &[V1], "").await.status, 404, "reads wait for nothing");
+    assert_eq!(store.document(&state("b")), None);
+}
+
+#[tokio::test]
+async fn after_a_clean_end_nobody_waits() {
+    let store = Store::start();
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("guard.hold-wait = \"0s\"\nguard.state-dir = {:?}", folder.path().to_str().unwrap());
+    for _ in 0..2 {
+        let proxy = Proxy::configured(&store, &config);
+        assert_eq!(proxy.send("PUT", &state("a"), &[V1], "1").await.status, 204);
+        proxy.signal("TERM");
+        assert_eq!(proxy.ended().await, Some(0));
+    }
+    let by_hand = format!("{config}\nguard.start-settle = \"20s\"");
+    let mut proxy = Proxy::configured(&store, &by_hand);
+    proxy.panics_are_expected();
+    assert_failure(&proxy.send("PUT", &state("a"), &[V1], "1").await, 503);
+    drop(proxy);
+    let by_hand = format!("{config}\nguard.start-settle = \"0s\"");
+    let proxy = Proxy::configured(&store, &by_hand);
+    assert_eq!(
+        proxy.send("PUT", &state("a"), &[V1], "1").await.status,
+        204,
+        "it was killed, and somebody has waited"
+    );
 }
 
 #[tokio::test]
