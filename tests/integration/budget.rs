@@ -35,6 +35,24 @@ async fn writes_beyond_the_budget_are_refused_until_there_is_room() {
 }
 
 #[tokio::test]
+async fn what_the_upstream_sends_takes_nothing_of_what_writers_have() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "guard.buffered-writes-max = \"100KiB\"");
+    // It is at hand nearly whole, and its scope is its own.
+    let mut first = proxy.connect().await;
+    let length = (100 * 1024 - 300).to_string();
+    first.request("PUT", &state_of("1", "a"), &[V1, ("Content-Length", &length)], b"").await;
+    first.write(vec![b'x'; 100 * 1024 - 301]).await;
+    let document = "y".repeat(200);
+    let fields = [V1, ("If-None-Match", "*")];
+    let second = proxy.send("PUT", &state_of("2", "a"), &fields, &document).await;
+    let tag = sha1_tag(&document);
+    assert_eq!((second.status, second.etag()), (204, Some(tag.as_str())), "there was room for its read-back");
+    first.write("x").await;
+    assert_eq!(first.answer("PUT").await.status, 204);
+}
+
+#[tokio::test]
 async fn what_is_remembered_of_a_write_takes_nothing_of_the_budget() {
     let store = Store::start();
     let proxy = Proxy::configured(&store, "guard.buffered-writes-max = \"100KiB\"");
