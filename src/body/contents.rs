@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+
+use super::budget::{Budget, Share};
 
 /// Pieces below this many bytes are joined.
 const SMALL: usize = 8 * 1024;
@@ -18,9 +21,40 @@ pub struct Contents {
     pieces: VecDeque<Bytes>,
     length: u64,
     trailers: Option<HeaderMap>,
+    /// What it takes of a budget, if it is charged to one.
+    share: Option<Arc<Share>>,
 }
 
 impl Contents {
+    /// No bytes yet; those to come are charged to a budget.
+    pub fn charged_to(budget: &Arc<Budget>) -> Self {
+        Self { share: Some(Share::of(budget)), ..Self::default() }
+    }
+
+    /// Adds a piece at the end if the budget allows it, and gives it back otherwise.
+    pub(super) fn try_push(&mut self, piece: Bytes) -> Result<(), Bytes> {
+        if self.share.as_ref().is_none_or(|share| share.grow(piece.len() as u64)) {
+            self.push(piece);
+            Ok(())
+        } else {
+            Err(piece)
+        }
+    }
+
+    /// The same contents, charged in the place of those that they were made of.
+    pub fn in_place_of(mut self, others: &Self) -> Self {
+        self.share = others.share.clone();
+        if let Some(share) = &self.share {
+            share.raise_to(self.length);
+        }
+        self
+    }
+
+    /// The same contents, charged to nobody: they are kept for as long as there is room for them elsewhere.
+    pub fn kept(&self) -> Self {
+        Self { share: None, ..self.clone() }
+    }
+
     /// Adds a piece at the end.
     ///
     /// Small pieces are joined: each costs more than its bytes and keeps the buffer alive in which it was received, so

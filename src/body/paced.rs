@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::budget::Budget;
 use super::contents::Contents;
 
 /// A received body with a longest pause between its pieces.
@@ -39,6 +41,8 @@ pub enum Collected {
     Whole(Contents),
     /// It is larger than the bound: what was read stands in front of the rest.
     TooLarge(Paced),
+    /// All bodies together are larger than the budget: what was read stands in front of the rest.
+    OverBudget(Paced),
 }
 
 impl Paced {
@@ -47,15 +51,21 @@ impl Paced {
         Self { ahead: Contents::default(), rest: body, pause, timer: None }
     }
 
-    /// Reads the body up to `max` bytes. A declared length over the bound is enough to stop at once.
-    pub async fn collect(mut self, max: u64) -> Result<Collected, Interrupted> {
+    /// Reads the body up to `max` bytes, charged to a budget. A declared length over the bound is enough to stop at once.
+    pub async fn collect(mut self, max: u64, budget: &Arc<Budget>) -> Result<Collected, Interrupted> {
         if self.rest.size_hint().lower() > max {
             return Ok(Collected::TooLarge(self));
         }
-        let mut contents = Contents::default();
+        let mut contents = Contents::charged_to(budget);
         while let Some(frame) = self.frame().await {
             match frame?.into_data() {
-                Ok(piece) => contents.push(piece),
+                Ok(piece) => {
+                    if let Err(piece) = contents.try_push(piece) {
+                        contents.push(piece);
+                        self.ahead = contents;
+                        return Ok(Collected::OverBudget(self));
+                    }
+                }
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
                         contents.set_trailers(trailers);

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::mark::Mark;
 use crate::admin::{self, Figures};
+use crate::body::budget::{Budget, Buffers};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::exchange::{Exchange, Shared};
@@ -120,12 +121,16 @@ fn exchanges(config: &Config, holds: &Arc<Holds>, drain: &Drain) -> Arc<MakeExch
         memory: Arc::new(Memory::new(config.remembered_max, Instant::now())),
         untranslated: Arc::default(),
         steadiness: Arc::default(),
+        buffers: Buffers {
+            writes: Budget::new(config.buffered_writes_max),
+            reads: Budget::new(config.buffered_reads_max),
+        },
         drain: drain.clone(),
     };
     let under_way = Arc::new(Semaphore::new(config.upstream.connections));
     let (settings, upstream) = (config.exchange.clone(), config.upstream.clone());
     Arc::new(move || {
-        let pool = Pool::new(upstream.clone(), Arc::clone(&under_way));
+        let pool = Pool::new(upstream.clone(), Arc::clone(&under_way), Arc::clone(&shared.buffers.reads));
         Exchange::new(settings.clone(), shared.clone(), pool)
     })
 }

@@ -23,6 +23,8 @@ pub(super) struct Guard {
     pub(super) presets: Option<Vec<Preset>>,
     pub(super) holds: Option<holds::Settings>,
     pub(super) remembered_max: Option<u64>,
+    pub(super) buffered_writes_max: Option<u64>,
+    pub(super) buffered_reads_max: Option<u64>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) start_settle: Option<Duration>,
     pub(super) shared: Shared,
@@ -45,6 +47,8 @@ pub(super) fn guard(section: &mut Section<'_, '_>, settle_time: Option<Duration>
         presets: section.read("presets", presets),
         holds: holds(section, settle_time),
         remembered_max: section.read("remembered-max", remembered_max),
+        buffered_writes_max: section.read("buffered-writes-max", buffered_max),
+        buffered_reads_max: section.read("buffered-reads-max", buffered_max),
         state_dir: section.read("state-dir", |value| Ok(PathBuf::from(text(value)?))),
         start_settle: section.read("start-settle", wait),
         shared: Shared::read(section),
@@ -98,6 +102,10 @@ fn mode(value: &Value<'_>) -> Result<Mode, Problems> {
 /// Every document that is written stands in memory as a whole.
 fn document_max(value: &Value<'_>) -> Result<u64, Problems> {
     size(value, ByteSize::b(1)..=ByteSize::gib(1))
+}
+
+fn buffered_max(value: &Value<'_>) -> Result<u64, Problems> {
+    size(value, ByteSize::b(1)..=ByteSize::gib(64))
 }
 
 /// What does not fit is forgotten, which costs no correctness.

@@ -65,6 +65,10 @@ pub struct Config {
     pub holds: holds::Settings,
     /// How much is remembered of documents that pass, in bytes.
     pub remembered_max: u64,
+    /// How many bytes of all documents that are being written may be held.
+    pub buffered_writes_max: u64,
+    /// How many bytes of all documents that are being read may be held.
+    pub buffered_reads_max: u64,
     /// Where the mark of a running process is kept, if anywhere.
     pub state_dir: Option<PathBuf>,
     /// How long guarded writes wait after the start, if somebody has said so.
@@ -199,6 +203,8 @@ impl Sections {
             upstream: upstream.settings?,
             holds: guard.holds?,
             remembered_max: guard.remembered_max?,
+            buffered_writes_max: guard.buffered_writes_max?,
+            buffered_reads_max: guard.buffered_reads_max?,
             state_dir: guard.state_dir,
             start_settle: guard.start_settle,
             exchange: exchange::Settings { body_timeout: listen.body_timeout?, linger: listen.linger? },

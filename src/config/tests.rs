@@ -58,12 +58,14 @@ fn shown(config: &Config) -> String {
         rules,
         log_level,
         remembered_max,
+        buffered_writes_max,
+        buffered_reads_max,
         state_dir,
         start_settle,
     } = config;
     let rules: Vec<String> = rules.0.iter().map(|rule| shown_rule(rule)).collect();
     format!(
-        "{server:#?}{admin:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max}{state_dir:?}{start_settle:?}"
+        "{server:#?}{admin:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}"
     )
 }
 

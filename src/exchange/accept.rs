@@ -37,11 +37,15 @@ impl Exchange {
             let what = format!("Connection must not name {option} here. Nothing was written.");
             return Err(Failure::Ambiguous(what));
         }
-        match body.collect(max).await {
+        match body.collect(max, &self.buffers.writes).await {
             Ok(Collected::Whole(contents)) => Ok(contents),
             Ok(Collected::TooLarge(body)) => {
                 self.discard(fields, body).await;
                 Err(Failure::BodyTooLarge(max))
+            }
+            Ok(Collected::OverBudget(body)) => {
+                self.discard(fields, body).await;
+                Err(Failure::OverBudget)
             }
             Err(Interrupted::Stalled) => Err(Failure::BodyStalled),
             Err(Interrupted::Broken(_)) => Err(Failure::BodyBroken),

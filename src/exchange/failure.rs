@@ -21,6 +21,8 @@ pub enum Failure {
     BodyTooLarge(u64),
     /// The hold was not given.
     Denied(Denied),
+    /// All documents that are being written together leave no room for this one.
+    OverBudget,
     /// A defect of ours: the exchange panicked.
     Internal,
     /// The message itself is malformed: its connection ends with the answer.
@@ -46,7 +48,7 @@ impl Failure {
             Self::Ambiguous(_) | Self::BodyBroken | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Denied(_) | Self::Gone(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Denied(_) | Self::Gone(_) | Self::OverBudget => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::OutcomeUnknown(failure) | Self::Unsent(failure) | Self::Upstream(failure) => {
                 failure.status()
@@ -66,7 +68,7 @@ impl Failure {
             | Self::BodyTooLarge(_)
             | Self::Malformed(_) => "http_request_error",
             Self::Denied(Denied::Unsettled(_)) => "destination_unavailable",
-            Self::Denied(Denied::QueueFull | Denied::TimedOut) => "http_request_denied",
+            Self::Denied(Denied::QueueFull | Denied::TimedOut) | Self::OverBudget => "http_request_denied",
             Self::Internal => "proxy_internal_error",
             Self::Gone(failure)
             | Self::OutcomeUnknown(failure)
@@ -88,6 +90,7 @@ impl Failure {
             Self::Denied(Denied::TimedOut) => "hold-wait",
             Self::Denied(Denied::Unsettled(_)) => "unsettled",
             Self::Gone(_) => "upstream-gone",
+            Self::OverBudget => "over-budget",
             Self::Internal => "internal",
             Self::Malformed(_) => "malformed",
             Self::OutcomeUnknown(_) => "outcome-unknown",
@@ -116,6 +119,9 @@ impl Failure {
                 "An earlier write to this resource was sent and its outcome is not known yet. Nothing was written; \
                  try again later."
                     .into()
+            }
+            Self::OverBudget => {
+                "Too many documents are being written at once. Nothing was written; try again later.".into()
             }
             Self::Gone(_) => {
                 "The upstream has gone, and this proxy is about to end. Nothing was written; try again later.".into()
@@ -162,6 +168,7 @@ impl Failure {
             Self::Denied(Denied::Unsettled(left)) => Some(*left),
             Self::Denied(_)
             | Self::Gone(_)
+            | Self::OverBudget
             | Self::Unsent(upstream::failure::Failure::ConnectionLimit)
             | Self::Upstream(upstream::failure::Failure::ConnectionLimit) => Some(Duration::from_secs(1)),
             _ => None,
@@ -174,6 +181,7 @@ impl Failure {
             Self::BodyBroken
             | Self::BodyStalled
             | Self::BodyTooLarge(_)
+            | Self::OverBudget
             | Self::Internal
             | Self::Malformed(_)
             | Self::Ambiguous(_)

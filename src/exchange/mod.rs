@@ -25,6 +25,7 @@ use http::request::Parts;
 use tokio_util::task::TaskTracker;
 
 use self::steadiness::Steadiness;
+use crate::body::budget::Buffers;
 use crate::drain::Drain;
 use crate::memory::Memory;
 use crate::memory::holds::Holds;
@@ -57,6 +58,8 @@ pub struct Shared {
     pub untranslated: Arc<Untranslated>,
     /// The resources whose upstream may never answer alike.
     pub steadiness: Arc<Steadiness>,
+    /// How much may be held.
+    pub buffers: Buffers,
     /// Whether the process is about to end.
     pub drain: Drain,
 }

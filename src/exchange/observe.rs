@@ -64,10 +64,14 @@ impl Exchange {
             self.note_read(identity.ok().as_ref(), &answer, outcome);
             return Ok(answer);
         }
-        let contents = match body.collect(rule.document_max).await {
+        let contents = match body.collect(rule.document_max, &self.buffers.writes).await {
             Ok(Collected::Whole(contents)) => contents,
             Ok(Collected::TooLarge(body)) => {
                 outcome.verdict = Some("body-too-large");
+                return self.relay(head, body).await;
+            }
+            Ok(Collected::OverBudget(body)) => {
+                outcome.verdict = Some(Failure::OverBudget.as_str());
                 return self.relay(head, body).await;
             }
             Err(Interrupted::Stalled) => return Err(Failure::BodyStalled),
@@ -89,10 +93,14 @@ impl Exchange {
         outcome.is_alternate = true;
         let is_dangerous = dangerous_connection_option(&head.headers).is_some();
         onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
-        let form = match body.collect(form_max(rule)).await {
+        let form = match body.collect(form_max(rule), &self.buffers.writes).await {
             Ok(Collected::Whole(form)) => form,
             Ok(Collected::TooLarge(body)) => {
                 outcome.verdict = Some("body-too-large");
+                return self.relay(head, body).await;
+            }
+            Ok(Collected::OverBudget(body)) => {
+                outcome.verdict = Some(Failure::OverBudget.as_str());
                 return self.relay(head, body).await;
             }
             Err(Interrupted::Stalled) => return Err(Failure::BodyStalled),

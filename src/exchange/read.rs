@@ -56,10 +56,12 @@ impl Exchange {
             return Ok(without_body_for_head(answer::without_tag(joined(head, body, lease)), wants_body));
         }
         // learn
-        let contents = match body.collect(rule.document_max).await.map_err(broken)? {
+        let contents = match body.collect(rule.document_max, &self.buffers.reads).await.map_err(broken)? {
             Collected::Whole(contents) => contents,
-            Collected::TooLarge(body) if is_document => return Ok(too_large(head, body, lease, wants_body)),
-            Collected::TooLarge(body) => {
+            Collected::TooLarge(body) | Collected::OverBudget(body) if is_document => {
+                return Ok(too_large(head, body, lease, wants_body));
+            }
+            Collected::TooLarge(body) | Collected::OverBudget(body) => {
                 return Ok(without_body_for_head(answer::without_tag(joined(head, body, lease)), wants_body));
             }
         };
@@ -97,7 +99,7 @@ fn joined(head: http::response::Parts, body: Paced, lease: Lease) -> Response<St
     Response::from_parts(head, Streamed::new(body, lease))
 }
 
-/// A document over the bound: streamed, with the upstream's own tag if that is a strong one.
+/// A document over the bound, or for which there is no room: streamed, with the upstream's own tag if that is a strong one.
 fn too_large(head: http::response::Parts, body: Paced, lease: Lease, wants_body: bool) -> Answer {
     let own = EntityTag::strong_from_fields(&head.headers);
     let mut answer = answer::without_tag(joined(head, body, lease));

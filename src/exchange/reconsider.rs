@@ -85,7 +85,7 @@ impl Exchange {
         contents: &Contents,
         shown: Option<EntityTag>,
     ) {
-        let produced = shown.map_or_else(|| Produced::Unshown(contents.clone()), Produced::Shown);
+        let produced = shown.map_or_else(|| Produced::Unshown(contents.kept()), Produced::Shown);
         self.memory.puts.remember(document, Successful { put, at: Instant::now(), produced });
     }
 }

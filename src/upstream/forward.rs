@@ -106,13 +106,15 @@ impl Pool {
         let time = self.settings().response_timeout;
         let (head, body) = lease.send(request, time).await?.into_parts();
         // A scope must not be held for as long as an upstream cares to trickle.
-        let collected = timeout(time, Paced::new(body, time).collect(answer_max)).await;
+        let collected = timeout(time, Paced::new(body, time).collect(answer_max, self.reads())).await;
         let body = match collected.unwrap_or(Err(Interrupted::Stalled)) {
             Ok(Collected::Whole(contents)) => {
                 lease.give_back();
                 Answered::Whole(contents)
             }
-            Ok(Collected::TooLarge(body)) => Answered::Oversized(Streamed::new(body, lease)),
+            Ok(Collected::TooLarge(body) | Collected::OverBudget(body)) => {
+                Answered::Oversized(Streamed::new(body, lease))
+            }
             Err(broken) => return Err(Unanswered { failure: interrupted(broken), unsent: None }),
         };
         Ok(Response::from_parts(head, body))
@@ -128,6 +130,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::body::budget::Budget;
     use crate::memory::holds::{self, Holds};
     use crate::resource::Scope;
     use crate::upstream::Settings;
@@ -172,7 +175,7 @@ mod tests {
             connections: 8,
             service: None,
         };
-        let pool = Pool::new(settings, Arc::new(Semaphore::new(8)));
+        let pool = Pool::new(settings, Arc::new(Semaphore::new(8)), Budget::new(1 << 20));
 
         let lease = closed(&listener, &pool).await;
         let forwarded = pool.forward(write().await, lease, 10, || false).await;

@@ -121,7 +121,7 @@ pub fn take_in(
     let (last, found) = intake.finish(fields, reading.absent).ok()?;
     decoded.push(last);
     // Trailers stay with the contents they came with.
-    Some((if is_identity { contents.clone() } else { decoded }, found))
+    Some((if is_identity { contents.clone() } else { decoded.in_place_of(contents) }, found))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 use super::Settings;
 use super::connect::{Connection, connect};
 use super::failure::Failure;
+use crate::body::budget::Budget;
 
 /// How long a connection may have been idle to be trusted with something that cannot be sent twice.
 ///
@@ -23,6 +24,8 @@ pub struct Pool {
     idle: Mutex<Vec<Idle>>,
     /// How many exchanges may be under way; shared by all cores.
     exchanges: Arc<Semaphore>,
+    /// What the upstream sends is charged to; shared by all cores.
+    reads: Arc<Budget>,
 }
 
 #[derive(Debug)]
@@ -51,9 +54,14 @@ pub struct Lease {
 }
 
 impl Pool {
-    /// A pool without connections. `exchanges` bounds what is under way on all cores together.
-    pub fn new(settings: Settings, exchanges: Arc<Semaphore>) -> Arc<Self> {
-        Arc::new(Self { settings, idle: Mutex::default(), exchanges })
+    /// A pool without connections. `exchanges` bounds what is under way on all cores together, and `reads` what is held.
+    pub fn new(settings: Settings, exchanges: Arc<Semaphore>, reads: Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self { settings, idle: Mutex::default(), exchanges, reads })
+    }
+
+    /// What contents that the upstream sends are charged to.
+    pub(super) fn reads(&self) -> &Arc<Budget> {
+        &self.reads
     }
 
     /// How the upstream is reached and what is expected of it.
@@ -188,7 +196,7 @@ mod tests {
         };
         adjust(&mut settings);
         let exchanges = Arc::new(Semaphore::new(settings.connections));
-        (Pool::new(settings, exchanges), listener)
+        (Pool::new(settings, exchanges, Budget::new(1 << 20)), listener)
     }
 
     /// Lends a connection and gives it back as after an exchange; whether it had served before.

@@ -112,7 +112,8 @@ impl Pool {
         let learned = async {
             if is_missing {
                 // The text of a 404 is nobody's document; reading it to its end frees the connection.
-                let read = matches!(body.collect(reading.decoded_max).await, Ok(Collected::Whole(_)));
+                let read =
+                    matches!(body.collect(reading.decoded_max, self.reads()).await, Ok(Collected::Whole(_)));
                 return found(Representation::Missing, Some(lease).filter(|_| read), head.headers);
             }
             let representation = fingerprint(&head.headers, body, reading).await?;
@@ -168,7 +169,9 @@ impl Pool {
             if head.status != StatusCode::OK {
                 return None;
             }
-            let Ok(Collected::Whole(contents)) = body.collect(reading.decoded_max).await else { return None };
+            let Ok(Collected::Whole(contents)) = body.collect(reading.decoded_max, self.reads()).await else {
+                return None;
+            };
             lease.give_back();
             take_in(&head.headers, &contents, reading)
         });

@@ -231,6 +231,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::body::budget::Budget;
     use crate::upstream::Settings;
     use crate::xapi::alternate::open;
 
@@ -255,7 +256,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let settings = settings(&listener);
         let time = settings.response_timeout;
-        let pool = Pool::new(settings, Arc::new(Semaphore::new(1)));
+        let pool = Pool::new(settings, Arc::new(Semaphore::new(1)), Budget::new(1 << 20));
         let mut lease = pool.lend_new().await.expect("it listens");
         let request = Request::get("/").body(Outgoing::from(Contents::default())).expect("a request");
         // Time goes on by itself as soon as there is nothing to do but wait.
@@ -281,7 +282,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let mut settings = settings(&listener);
         settings.target_max = 1;
-        let pool = Pool::new(settings, Arc::new(Semaphore::new(1)));
+        let pool = Pool::new(settings, Arc::new(Semaphore::new(1)), Budget::new(1 << 20));
         let envelope = Request::post("/a?method=GET").header("content-type", "text/plain");
         let (mut head, ()) = envelope.body(()).expect("a request").into_parts();
         open(&mut head, http::Method::GET, b"id=1").expect("a form");
