@@ -1,8 +1,6 @@
 //! What was written before, beside what is written now: a failed If-Match is looked at once more, and a write that an
 //! upstream would refuse for want of a precondition gets one.
 
-use std::net::IpAddr;
-
 use http::Method;
 use http::request::Parts;
 use tokio::time::Instant;
@@ -23,7 +21,7 @@ use crate::rule::identity::Identity;
 use crate::semantics::credentials::Credentials;
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::preconditions::Preconditions;
-use crate::semantics::put::{Label, Put};
+use crate::semantics::put::{Came, Label, Put};
 use crate::semantics::repair::Repairs;
 use crate::semantics::representation::{Current, Representation};
 use crate::upstream::probe::{Found, Probed};
@@ -35,7 +33,6 @@ pub(super) struct Judged<'a> {
     pub(super) head: &'a Parts,
     pub(super) stated: &'a Preconditions,
     pub(super) contents: &'a Contents,
-    pub(super) client: IpAddr,
     pub(super) document: Document,
     pub(super) found: &'a Representation,
 }
@@ -131,20 +128,20 @@ impl Judged<'_> {
 
     /// The verdict if this is the last PUT once more.
     fn as_replay(&self, last: &Successful, current: &Current) -> Option<(Verdict, Repairs)> {
-        let put = put(self.head, self.stated, self.contents, self.client)?;
+        let put = put(self.head, self.stated, self.contents)?;
         let verdict = replayed(self.policy, &put, &last.put, last.at.elapsed(), &current.tag)?;
         Some((verdict, Repairs::NONE))
     }
 }
 
 /// A PUT, reduced to what tells it from another; nothing for any other method.
-pub(super) fn put(head: &Parts, stated: &Preconditions, contents: &Contents, client: IpAddr) -> Option<Put> {
+pub(super) fn put(head: &Parts, stated: &Preconditions, contents: &Contents) -> Option<Put> {
     (head.method == Method::PUT).then(|| Put {
         if_match: stated.if_match.clone(),
         sent: fingerprint(Algorithm::Sha1, contents),
         label: Label::of(&head.headers),
         credentials: Credentials::of(&head.headers),
-        client: client.to_canonical(),
+        came: Came::of(&head.headers),
     })
 }
 

@@ -79,7 +79,6 @@ impl Exchange {
                             head: &head,
                             stated: &stated,
                             contents: &contents,
-                            client: outcome.client.ip(),
                             document,
                             found: &found.representation,
                         };
@@ -119,7 +118,7 @@ impl Exchange {
 
         // forward: the last thing a client that leaves can prevent is this
         let lease = self.pool.lend_for_write(probed.flatten()).await.map_err(Failure::Unsent)?;
-        let (this, rule, client) = (Arc::clone(self), Arc::clone(rule), outcome.client.ip());
+        let (this, rule) = (Arc::clone(self), Arc::clone(rule));
         self.detached(|client_left| async move {
             this.memory.puts.withdraw(document);
             let write = Write { hold, clearance, head: head.clone(), contents: contents.clone() };
@@ -148,7 +147,7 @@ impl Exchange {
             }
             if status.is_success() {
                 this.memory.changes.written(document, date(response.headers()));
-                if let Some(put) = put(&head, &stated, &contents, client) {
+                if let Some(put) = put(&head, &stated, &contents) {
                     this.remember(document, put, &contents, shown);
                 }
             }

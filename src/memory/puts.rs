@@ -77,14 +77,12 @@ impl Puts {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
     use http::HeaderMap;
 
     use super::*;
     use crate::resource::ResourceKey;
     use crate::semantics::credentials::Credentials;
-    use crate::semantics::put::Label;
+    use crate::semantics::put::{Came, Label};
 
     fn document(id: usize) -> Document {
         Document::new(b"h", "/", &ResourceKey::new("notes", [Some(id.to_string().as_str())]))
@@ -96,7 +94,7 @@ mod tests {
             sent: EntityTag::from_digest(&[1; 20]),
             label: Label::of(&HeaderMap::new()),
             credentials: Credentials::of(&HeaderMap::new()),
-            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            came: Came::of(&HeaderMap::new()),
         };
         let contents = Contents::from(bytes::Bytes::from(vec![b'x'; length]));
         Successful { put, at: Instant::now(), produced: Produced::Unshown(contents) }
