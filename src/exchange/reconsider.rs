@@ -3,7 +3,6 @@
 
 use http::Method;
 use http::request::Parts;
-use tokio::time::Instant;
 
 use super::Exchange;
 use super::outcome::Outcome;
@@ -74,20 +73,6 @@ impl Exchange {
         shown.is_some_and(|tag| tag == current.tag)
     }
 
-    /// Remembers a PUT that has succeeded, and what a read-back has shown of it. Its hold is still held.
-    pub(super) fn remember(
-        &self,
-        document: Document,
-        put: Put,
-        contents: &Contents,
-        shown: Option<EntityTag>,
-    ) {
-        let produced = shown.map_or_else(|| Produced::Unshown(contents.clone()), Produced::Shown);
-        self.memory.puts.remember(document, Successful { put, at: Instant::now(), produced });
-    }
-}
-
-impl Exchange {
     /// Gives a write that states nothing what the upstream wants to hear, if it will tell: the last write wins, as it
     /// would before an upstream that wants nothing.
     ///

@@ -148,7 +148,7 @@ impl Exchange {
             if status.is_success() {
                 this.memory.changes.written(document, date(response.headers()));
                 if let Some(put) = put(&head, &stated, &contents) {
-                    this.remember(document, put, &contents, shown);
+                    this.memory.puts.remember(document, put, &contents, shown);
                 }
             }
 
