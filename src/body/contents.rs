@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +17,7 @@ use super::budget::{Budget, Share};
 const SMALL: usize = 8 * 1024;
 
 /// A whole body. The pieces are kept as they came, so that large bodies are not copied; a clone shares them.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Contents {
     pieces: VecDeque<Bytes>,
     length: u64,
@@ -48,11 +49,6 @@ impl Contents {
             share.raise_to(self.length);
         }
         self
-    }
-
-    /// The same contents, charged to nobody: they are kept for as long as there is room for them elsewhere.
-    pub fn kept(&self) -> Self {
-        Self { share: None, ..self.clone() }
     }
 
     /// Adds a piece at the end.
@@ -113,11 +109,26 @@ impl Contents {
         }
     }
 
+    /// The same bytes in a room of their own, without trailers and charged to nobody. A piece keeps the whole buffer alive in which it was
+    /// received; what is to be kept for long must not.
+    pub fn apart(&self) -> Self {
+        let mut copy = BytesMut::with_capacity(usize::try_from(self.length).unwrap_or(0));
+        self.pieces.iter().for_each(|piece| copy.extend_from_slice(piece));
+        copy.freeze().into()
+    }
+
     /// Takes the first piece off the front.
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         let piece = self.pieces.pop_front()?;
         self.length -= piece.len() as u64;
         Some(piece)
+    }
+}
+
+/// Documents do not reach the logs.
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Contents({} bytes)", self.length)
     }
 }
 
@@ -178,5 +189,11 @@ mod tests {
         }
         assert_eq!(contents.to_bytes(), wire);
         assert!(contents.pieces().count() < 50, "{} pieces", contents.pieces().count());
+    }
+
+    #[test]
+    fn documents_do_not_reach_the_logs() {
+        let contents = Contents::from("learner".to_owned());
+        assert_eq!(format!("{contents:?}"), "Contents(7 bytes)");
     }
 }

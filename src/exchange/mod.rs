@@ -5,6 +5,7 @@ mod alternate;
 pub mod answer;
 pub mod failure;
 mod forward;
+mod judge;
 mod observe;
 pub mod outcome;
 mod read;
@@ -26,13 +27,16 @@ use tokio_util::task::TaskTracker;
 
 use self::steadiness::Steadiness;
 use crate::body::budget::Buffers;
+use crate::body::contents::Contents;
 use crate::drain::Drain;
+use crate::fingerprint::{Algorithm, Fingerprint};
 use crate::memory::Memory;
 use crate::memory::holds::Holds;
 use crate::resource::Document;
 use crate::rule::Rule;
 use crate::rule::identity::Identity;
 use crate::rule::select::Rules;
+use crate::semantics::entity_tag::EntityTag;
 use crate::upstream::intake::Reading;
 use crate::upstream::pool::Pool;
 
@@ -106,4 +110,11 @@ fn reading(rule: &Rule) -> Reading<'_> {
 fn document(head: &Parts, identity: &Identity) -> Document {
     let host = head.headers.get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
     Document::new(host, head.uri.path(), &identity.key)
+}
+
+/// The entity-tag of contents that are at hand as a whole.
+fn tag_of(algorithm: Algorithm, contents: &Contents) -> EntityTag {
+    let mut fingerprint = Fingerprint::new(algorithm);
+    contents.pieces().for_each(|piece| fingerprint.update(piece));
+    EntityTag::from_digest(&fingerprint.finish())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Method;
+use http::Response;
 use http::header::ETAG;
 use http::request::Parts;
 
@@ -11,22 +11,16 @@ use super::Exchange;
 use super::accept::Received;
 use super::answer::{self, Answer, Asked};
 use super::failure::Failure;
+use super::judge::{Intent, Judged};
 use super::outcome::Outcome;
-use super::reconsider::{Judged, put};
 use crate::body::contents::Contents;
 use crate::fault;
-use crate::guard::evaluate::evaluate;
-use crate::guard::plan::{Plan, plan};
 use crate::guard::settle::{Settlement, reads_back, settle};
-use crate::guard::verdict::Verdict;
 use crate::rule::Rule;
 use crate::rule::identity::{Identity, Unidentified, identify, overridden_in_form};
 use crate::semantics::last_modified::date;
-use crate::semantics::preconditions::Preconditions;
-use crate::upstream;
-use crate::upstream::forward::{Forwarded, Write};
+use crate::upstream::forward::{Answered, Forwarded, Write};
 use crate::upstream::onward;
-use crate::upstream::probe::{Found, Probed};
 use crate::upstream::streamed::Streamed;
 
 impl Exchange {
@@ -54,103 +48,45 @@ impl Exchange {
             Err(Unidentified::Unnamed(what)) => return self.unnamed(rule, &head, what, asked).await,
         };
 
-        let stated = Preconditions::from_fields(&head.headers, rule.matching);
-        outcome.suspicious = self.is_suspicious(&identity, stated.if_match.as_ref(), outcome);
+        let intent = Intent::of(rule, head, contents, identity);
+        outcome.suspicious = self.is_suspicious(&intent.identity, intent.stated.if_match.as_ref(), outcome);
 
         // hold
         let waits = Instant::now();
-        let hold = self.holds.take(identity.scope).await.map_err(Failure::Denied)?;
+        let hold = self.holds.take(intent.identity.scope).await.map_err(Failure::Denied)?;
         outcome.hold = Some(waits.elapsed());
-        assert!(!fault::is_ordered(&head.headers, "panic-under-hold"), "ordered by a test");
+        assert!(!fault::is_ordered(&intent.head.headers, "panic-under-hold"), "ordered by a test");
 
         // learn, evaluate
-        let policy = rule.policy(&head.method, &head.headers);
-        let document = super::document(&head, &identity);
-        let (verdict, found) = match plan(&policy, &stated) {
-            Plan::Decided(verdict) => (verdict, None),
-            Plan::Learn => {
-                match self.learn(rule, &head, &identity, outcome).await.map_err(Failure::Unsent)? {
-                    Probed::Found(found) => {
-                        asked.heard_from(&found);
-                        let verdict = evaluate(&policy, &stated, &found.representation);
-                        let write = Judged {
-                            rule,
-                            policy: &policy,
-                            head: &head,
-                            stated: &stated,
-                            contents: &contents,
-                            client: outcome.client.ip(),
-                            document,
-                            found: &found.representation,
-                        };
-                        let (verdict, repairs) = self.reconsider(verdict, &write).await;
-                        outcome.repairs = repairs;
-                        (verdict, Some(found))
-                    }
-                    Probed::HandBack(response) => {
-                        outcome.verdict = Some("handed-back");
-                        return Ok(answer::without_tag(response));
-                    }
-                    Probed::Untold(untold) => return Err(Failure::Untold(untold)),
-                }
-            }
+        let (clearance, found) = match self.judge(&intent, asked, outcome).await? {
+            Judged::Cleared(clearance, found) => (clearance, found),
+            Judged::Answered(answer) => return Ok(answer),
         };
-        outcome.verdict = Some(verdict.as_str());
-        let mut clearance = match verdict {
-            Verdict::Forward(clearance) => clearance,
-            Verdict::Refuse(refusal) => {
-                found.into_iter().for_each(Found::give_back);
-                self.doubt(rule, &head, &refusal).await;
-                return Ok(answer::refused(&refusal, asked));
-            }
-            Verdict::Applied(tag) => {
-                found.into_iter().for_each(Found::give_back);
-                return Ok(answer::applied(&tag, asked));
-            }
-        };
-        let found = if rule.satisfies && head.method == Method::PUT && stated.is_empty() {
-            self.satisfy(rule, &head, &identity, found, &mut clearance, outcome).await
-        } else {
-            found
-        };
-        let (found, probed) = found.map(|found| (found.representation, found.lease)).unzip();
-
-        self.trust(rule, &stated);
 
         // forward: the last thing a client that leaves can prevent is this
+        let (found, probed) = found.map(|found| (found.representation, found.lease)).unzip();
         let lease = self.pool.lend_for_write(probed.flatten()).await.map_err(Failure::Unsent)?;
-        let (this, rule, client) = (Arc::clone(self), Arc::clone(rule), outcome.client.ip());
+        let this = Arc::clone(self);
         self.detached(|client_left| async move {
-            this.memory.puts.withdraw(document);
+            this.memory.puts.withdraw(intent.document);
+            let Intent { rule, head, contents, .. } = &intent;
             let write = Write { hold, clearance, head: head.clone(), contents: contents.clone() };
-            let (in_flight, mut response) = match this.forward(&rule, write, found, lease, &client_left).await
+            let (in_flight, mut response) = match this.forward(rule, write, found, lease, &client_left).await
             {
                 Forwarded::Answered(in_flight, response) => (in_flight, response),
                 Forwarded::Unsent(_, failure) => return Err(Failure::Unsent(failure)),
                 Forwarded::Lost(_, failure) => return Err(Failure::OutcomeUnknown(failure)),
             };
-
             assert!(!fault::is_ordered(&head.headers, "panic-in-flight"), "ordered by a test");
 
             // settle: an in-flight write that is dropped leaves its scope unsettled
             response.headers_mut().remove(ETAG);
-            let status = response.status();
-            let _hold = match settle(status, &this.pool.settings().unknown_outcome) {
-                Settlement::Known => in_flight.settle(),
-                Settlement::Unknown => return Ok(answer::written(response)),
-            };
-            let shown = match reads_back(rule.read_back, &head.method, !stated.is_empty(), status) {
-                true => this.pool.read_back(&head, &contents, &super::reading(&rule)).await,
-                false => None,
-            };
-            if let Some(tag) = &shown {
-                response.headers_mut().insert(ETAG, tag.to_field());
-            }
-            if status.is_success() {
-                this.memory.changes.written(document, date(response.headers()));
-                if let Some(put) = put(&head, &stated, &contents, client) {
-                    this.remember(document, put, &contents, shown);
+            match settle(response.status(), &this.pool.settings().unknown_outcome) {
+                Settlement::Known => {
+                    let _hold = in_flight.settle();
+                    this.note_written(&intent, &mut response).await;
                 }
+                Settlement::Unknown => drop(in_flight),
             }
 
             // answer
@@ -159,23 +95,24 @@ impl Exchange {
         .await
     }
 
-    /// Asks what the resource holds.
-    pub(super) async fn learn(
-        &self,
-        rule: &Rule,
-        head: &Parts,
-        identity: &Identity,
-        outcome: &mut Outcome,
-    ) -> Result<Probed, upstream::failure::Failure> {
-        let asks = Instant::now();
-        let probed = self.pool.probe(head, &super::reading(rule)).await;
-        outcome.probe = Some(asks.elapsed());
-        Ok(match probed? {
-            Probed::Found(found) if identity.is_collection => {
-                Probed::Found(Found { representation: found.representation.of_collection(), ..found })
+    /// Reads back what a successful write left behind, puts the entity-tag of what was sent on its answer, and
+    /// remembers it. Its hold is still held.
+    async fn note_written(&self, intent: &Intent, response: &mut Response<Answered>) {
+        let Intent { rule, head, contents, stated, .. } = intent;
+        let status = response.status();
+        let shown = match reads_back(rule.read_back, &head.method, !stated.is_empty(), status) {
+            true => self.pool.read_back(head, contents, &super::reading(rule)).await,
+            false => None,
+        };
+        if let Some(tag) = &shown {
+            response.headers_mut().insert(ETAG, tag.to_field());
+        }
+        if status.is_success() {
+            self.memory.changes.written(intent.document, date(response.headers()));
+            if let Some(put) = intent.put() {
+                self.memory.puts.remember(intent.document, put, contents, shown);
             }
-            probed => probed,
-        })
+        }
     }
 
     /// A write whose document cannot be named is never forwarded. The upstream may say what is wrong with its
@@ -197,7 +134,7 @@ impl Exchange {
             return Err(Failure::Ambiguous(what));
         }
         let streamed = Streamed::new(told.body, told.lease);
-        Ok(answer::without_tag(http::Response::from_parts(told.head, streamed)))
+        Ok(answer::without_tag(Response::from_parts(told.head, streamed)))
     }
 }
 

@@ -28,15 +28,14 @@ pub fn replayed(
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
     use http::HeaderMap;
     use http::header::{AUTHORIZATION, CONTENT_TYPE};
 
     use super::*;
     use crate::semantics::credentials::Credentials;
+    use crate::semantics::fields::X_FORWARDED_FOR;
     use crate::semantics::preconditions::Matching;
-    use crate::semantics::put::Label;
+    use crate::semantics::put::{Came, Label};
 
     const WINDOW: Duration = Duration::from_secs(10);
 
@@ -54,7 +53,7 @@ mod tests {
             sent: tag("b"),
             label: Label::of(&HeaderMap::new()),
             credentials: Credentials::of(&HeaderMap::new()),
-            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            came: Came::of(&HeaderMap::new()),
         }
     }
 
@@ -87,7 +86,7 @@ mod tests {
                 "credential",
                 Put { credentials: Credentials::of(&fields(AUTHORIZATION, "Basic YQ==")), ..put() },
             ),
-            ("address", Put { client: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), ..put() }),
+            ("address", Put { came: Came::of(&fields(X_FORWARDED_FOR, "127.0.0.2")), ..put() }),
         ] {
             assert!(!is_replay(&policy(), &other, age), "another {what}");
         }

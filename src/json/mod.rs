@@ -3,3 +3,5 @@
 pub mod canonical;
 pub mod members;
 pub mod same;
+#[cfg(test)]
+pub mod spelling;

@@ -69,44 +69,51 @@ impl Puts {
         self.0.remove(&document);
     }
 
-    /// Remembers a PUT that has succeeded. It needs the document's hold, or else a later write may be under way.
-    pub fn remember(&self, document: Document, successful: Successful) {
-        self.0.insert(document, Arc::new(successful));
+    /// Remembers a PUT that has just succeeded, and what a read-back has shown of it. It needs the document's hold, or
+    /// else a later write may be under way.
+    pub fn remember(&self, document: Document, put: Put, contents: &Contents, shown: Option<EntityTag>) {
+        let produced = match shown {
+            Some(tag) => Produced::Shown(tag),
+            None if contents.len() > self.0.capacity() => return self.withdraw(document),
+            None => Produced::Unshown(contents.apart()),
+        };
+        self.0.insert(document, Arc::new(Successful { put, at: Instant::now(), produced }));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
+    use bytes::Bytes;
     use http::HeaderMap;
 
     use super::*;
     use crate::resource::ResourceKey;
     use crate::semantics::credentials::Credentials;
-    use crate::semantics::put::Label;
+    use crate::semantics::put::{Came, Label};
 
     fn document(id: usize) -> Document {
         Document::new(b"h", "/", &ResourceKey::new("notes", [Some(id.to_string().as_str())]))
     }
 
-    fn successful(length: usize) -> Successful {
-        let put = Put {
+    fn put() -> Put {
+        Put {
             if_match: None,
             sent: EntityTag::from_digest(&[1; 20]),
             label: Label::of(&HeaderMap::new()),
             credentials: Credentials::of(&HeaderMap::new()),
-            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        };
-        let contents = Contents::from(bytes::Bytes::from(vec![b'x'; length]));
-        Successful { put, at: Instant::now(), produced: Produced::Unshown(contents) }
+            came: Came::of(&HeaderMap::new()),
+        }
+    }
+
+    fn remember(puts: &Puts, id: usize, length: usize) {
+        puts.remember(document(id), put(), &Bytes::from(vec![b'x'; length]).into(), None);
     }
 
     #[test]
     fn a_document_that_is_written_is_forgotten() {
         let puts = Puts::new(1 << 20);
-        puts.remember(document(1), successful(1));
-        puts.remember(document(2), successful(1));
+        remember(&puts, 1, 1);
+        remember(&puts, 2, 1);
         assert!(puts.last(document(1)).is_some());
         puts.withdraw(document(1));
         assert!(puts.last(document(1)).is_none());
@@ -117,11 +124,24 @@ mod tests {
     fn no_more_is_kept_than_fits() {
         let puts = Puts::new(64 * 1024);
         for id in 0..10_000 {
-            puts.remember(document(id), successful(1024));
+            remember(&puts, id, 1024);
         }
         let kept = (0..10_000).filter(|id| puts.last(document(*id)).is_some()).count();
         assert!((1..=64 * 1024 / 1536).contains(&kept), "{kept} are kept");
-        puts.remember(document(0), successful(1 << 20));
+        remember(&puts, 0, 1);
+        remember(&puts, 0, 1 << 20);
         assert!(puts.last(document(0)).is_none(), "one that is larger than all of it is not kept");
+    }
+
+    #[test]
+    fn what_is_kept_does_not_keep_the_buffer_in_which_it_was_received() {
+        let puts = Puts::new(1 << 20);
+        let received = Bytes::from(vec![b'x'; 1 << 16]);
+        puts.remember(document(1), put(), &received.slice(0..9).into(), None);
+        assert!(received.is_unique());
+        match &puts.last(document(1)).expect("it fits").produced {
+            Produced::Unshown(kept) => assert_eq!(kept.to_bytes(), received[0..9]),
+            shown => panic!("{shown:?}"),
+        }
     }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 use http::request::Parts;
-use xxhash_rust::xxh3::Xxh3Default;
+
+use super::fields::digest;
 
 /// The credentials of a request: its Authorization and Cookie fields (RFC 9110 §11.6.2, RFC 6265 §5.4).
 ///
@@ -34,15 +35,7 @@ const SIGNING_PARAMETERS: [&str; 2] = ["oauth_signature", "x-amz-signature"];
 impl Credentials {
     /// The credentials that these fields carry; without any, those of everybody who carries none.
     pub fn of(fields: &HeaderMap) -> Self {
-        let mut digest = Xxh3Default::new();
-        for name in [AUTHORIZATION, COOKIE] {
-            for value in fields.get_all(&name) {
-                digest.update(name.as_str().as_bytes());
-                digest.update(&value.len().to_be_bytes());
-                digest.update(value.as_bytes());
-            }
-        }
-        Self(digest.digest128())
+        Self(digest(fields, &[AUTHORIZATION, COOKIE]))
     }
 }
 

@@ -5,6 +5,7 @@ use http::header::{
     IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
     UPGRADE,
 };
+use xxhash_rust::xxh3::Xxh3Default;
 
 /// Keep-Alive, an old companion of Connection.
 pub const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -44,6 +45,19 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     TRANSFER_ENCODING,
     UPGRADE,
 ];
+
+/// A digest of all lines of these fields, in their order: requests that differ in one of them differ in it.
+pub fn digest(fields: &HeaderMap, names: &[HeaderName]) -> u128 {
+    let mut digest = Xxh3Default::new();
+    for name in names {
+        for value in fields.get_all(name) {
+            digest.update(name.as_str().as_bytes());
+            digest.update(&value.len().to_be_bytes());
+            digest.update(value.as_bytes());
+        }
+    }
+    digest.digest128()
+}
 
 /// Takes out every hop-by-hop field, and those that Connection names (RFC 9110 §7.6.1).
 ///

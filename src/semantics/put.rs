@@ -1,12 +1,10 @@
 //! A PUT, reduced to what tells it from another.
 
-use std::net::IpAddr;
-
 use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderMap};
-use xxhash_rust::xxh3::Xxh3Default;
 
 use super::credentials::Credentials;
 use super::entity_tag::EntityTag;
+use super::fields::{X_FORWARDED_FOR, digest};
 use super::preconditions::Condition;
 
 /// A PUT (RFC 9110 §9.3.4): two that are equal ask for the same, on the same ground, for the same client.
@@ -20,8 +18,8 @@ pub struct Put {
     pub label: Label,
     /// Who it says it comes from.
     pub credentials: Credentials,
-    /// Where it comes from.
-    pub client: IpAddr,
+    /// Where it comes from. Behind a proxy in front, whoever connects is always the same.
+    pub came: Came,
 }
 
 /// A digest of the fields that say how contents are to be read (RFC 9110 §8.3 to §8.5).
@@ -31,15 +29,19 @@ pub struct Label(u128);
 impl Label {
     /// The label that these fields put on contents.
     pub fn of(fields: &HeaderMap) -> Self {
-        let mut digest = Xxh3Default::new();
-        for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE] {
-            for value in fields.get_all(&name) {
-                digest.update(name.as_str().as_bytes());
-                digest.update(&value.len().to_be_bytes());
-                digest.update(value.as_bytes());
-            }
-        }
-        Self(digest.digest128())
+        Self(digest(fields, &[CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE]))
+    }
+}
+
+/// A digest of the addresses that a request has come from: the client's and those of the hops, each as the next one has
+/// noted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Came(u128);
+
+impl Came {
+    /// Where a request comes from whose fields are fit for the next hop: then X-Forwarded-For ends with whoever connected.
+    pub fn of(fields: &HeaderMap) -> Self {
+        Self(digest(fields, &[X_FORWARDED_FOR]))
     }
 }
 

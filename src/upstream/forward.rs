@@ -162,20 +162,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_sent_is_sent_again_only_while_its_client_is_there() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let settings = Settings {
-            authority: listener.local_addr().expect("an address").to_string(),
-            exclusive: false,
-            connect_timeout: Duration::from_secs(5),
-            response_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(60),
-            read_back_timeout: Duration::from_secs(2),
-            settle_time: Duration::from_secs(30),
-            unknown_outcome: Vec::new(),
-            target_max: 4000,
-            connections: 8,
-            service: None,
-        };
-        let pool = Pool::new(settings, Arc::new(Semaphore::new(8)), Budget::new(1 << 20));
+        let pool = Pool::new(Settings::of(&listener), Arc::new(Semaphore::new(8)), Budget::new(1 << 20));
 
         let lease = closed(&listener, &pool).await;
         let forwarded = pool.forward(write().await, lease, 10, || false).await;

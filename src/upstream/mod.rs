@@ -41,3 +41,23 @@ pub struct Settings {
     /// The Authorization of probes that a writer's own credentials cannot make.
     pub service: Option<HeaderValue>,
 }
+
+#[cfg(test)]
+impl Settings {
+    /// What the tests of this room expect of a server that listens there.
+    fn of(listener: &tokio::net::TcpListener) -> Self {
+        Self {
+            authority: listener.local_addr().expect("an address").to_string(),
+            exclusive: false,
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(60),
+            read_back_timeout: Duration::from_secs(2),
+            settle_time: Duration::from_secs(30),
+            unknown_outcome: Vec::new(),
+            target_max: 4000,
+            connections: 8,
+            service: None,
+        }
+    }
+}

@@ -77,13 +77,15 @@ pub fn write(head: &mut Parts, onward: &Onward) {
     if *onward == Onward::AsStated {
         return;
     }
-    // RFC 9110 §13.1.4: whoever evaluates If-Match must ignore If-Unmodified-Since.
+    // RFC 9110 §13.1.4: whoever evaluates If-Match must ignore If-Unmodified-Since. So where the client stated only a
+    // date, an If-Match of ours would take it out of force.
     if fields.contains_key(IF_MATCH) {
         fields.remove(IF_UNMODIFIED_SINCE);
     }
     fields.remove(IF_MATCH);
     fields.remove(IF_NONE_MATCH);
     match onward {
+        Onward::IfMatch(_) if fields.contains_key(IF_UNMODIFIED_SINCE) => {}
         Onward::IfMatch(tag) => drop(fields.insert(IF_MATCH, tag.to_field())),
         Onward::IfNoneMatchAny => drop(fields.insert(IF_NONE_MATCH, HeaderValue::from_static("*"))),
         Onward::AsStated | Onward::Removed => {}

@@ -182,17 +182,9 @@ mod tests {
     async fn pool(adjust: impl FnOnce(&mut Settings)) -> (Arc<Pool>, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let mut settings = Settings {
-            authority: listener.local_addr().expect("an address").to_string(),
-            exclusive: false,
             connect_timeout: Duration::from_millis(500),
-            response_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(60),
-            read_back_timeout: Duration::from_secs(2),
-            settle_time: Duration::from_secs(30),
-            unknown_outcome: Vec::new(),
-            target_max: 4000,
             connections: 2,
-            service: None,
+            ..Settings::of(&listener)
         };
         adjust(&mut settings);
         let exchanges = Arc::new(Semaphore::new(settings.connections));

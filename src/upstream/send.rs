@@ -235,26 +235,10 @@ mod tests {
     use crate::upstream::Settings;
     use crate::xapi::alternate::open;
 
-    fn settings(listener: &TcpListener) -> Settings {
-        Settings {
-            authority: listener.local_addr().expect("an address").to_string(),
-            exclusive: false,
-            connect_timeout: Duration::from_secs(5),
-            response_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(60),
-            read_back_timeout: Duration::from_secs(2),
-            settle_time: Duration::from_secs(30),
-            unknown_outcome: Vec::new(),
-            target_max: 4000,
-            connections: 1,
-            service: None,
-        }
-    }
-
     #[tokio::test]
     async fn an_upstream_that_has_taken_a_request_has_the_response_timeout_once() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let settings = settings(&listener);
+        let settings = Settings::of(&listener);
         let time = settings.response_timeout;
         let pool = Pool::new(settings, Arc::new(Semaphore::new(1)), Budget::new(1 << 20));
         let mut lease = pool.lend_new().await.expect("it listens");
@@ -280,7 +264,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_asked_again_is_sealed_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let mut settings = settings(&listener);
+        let mut settings = Settings::of(&listener);
         settings.target_max = 1;
         let pool = Pool::new(settings, Arc::new(Semaphore::new(1)), Budget::new(1 << 20));
         let envelope = Request::post("/a?method=GET").header("content-type", "text/plain");

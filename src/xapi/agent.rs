@@ -178,6 +178,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::json::spelling::spell;
 
     const BOB: &str = r#"{"mbox":"mailto:bob@example.com"}"#;
     const BOB_SHA1SUM: &str = r#"{"mbox_sha1sum":"7560680e2567e081782bce4a5651785d547ad789"}"#;
@@ -285,40 +286,6 @@ mod tests {
         ]
     }
 
-    /// Writes JSON with the spaces, escapes and order of members that a source of choices gives.
-    fn write(value: &Value, choices: &mut impl Iterator<Item = u8>) -> String {
-        let space = [" ", "", "\n\t", "\r"][usize::from(choices.next().unwrap_or(1) % 4)];
-        match value {
-            Value::Object(object) => {
-                let mut members: Vec<String> = object
-                    .iter()
-                    .map(|(name, value)| {
-                        format!("{}{space}:{}", write_text(name, choices), write(value, choices))
-                    })
-                    .collect();
-                let shift = usize::from(choices.next().unwrap_or(0)) % members.len().max(1);
-                members.rotate_left(shift);
-                format!("{space}{{{space}{}}}{space}", members.join(","))
-            }
-            Value::String(text) => format!("{space}{}{space}", write_text(text, choices)),
-            other => other.to_string(),
-        }
-    }
-
-    fn write_text(text: &str, choices: &mut impl Iterator<Item = u8>) -> String {
-        let mut written = String::from("\"");
-        for character in text.chars() {
-            if choices.next().is_some_and(|choice| choice % 3 == 0) || "\"\\".contains(character) {
-                for unit in character.encode_utf16(&mut [0; 2]) {
-                    written.push_str(&format!("\\u{unit:04x}"));
-                }
-            } else {
-                written.push(character);
-            }
-        }
-        written + "\""
-    }
-
     proptest! {
         #[test]
         fn any_text_is_read_without_a_panic(json in "\\PC*") {
@@ -336,7 +303,7 @@ mod tests {
                 spelt["name"] = name.into();
                 spelt["objectType"] = "Agent".into();
             }
-            let spelling = write(&spelt, &mut choices.into_iter().cycle().take(10_000));
+            let spelling = spell(&spelt, &mut choices.into_iter().cycle().take(10_000));
             let (one, other) = (agent(&spelling), agent(&identifier.to_string()));
             prop_assert_eq!(one.key(), other.key(), "{}", spelling);
             prop_assert_eq!(one.scope(), other.scope());

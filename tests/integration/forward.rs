@@ -83,6 +83,22 @@ async fn if_unmodified_since_goes_on_unless_if_match_was_stated() {
 }
 
 #[tokio::test]
+async fn no_if_match_of_ours_takes_a_date_of_the_clients_out_of_force() {
+    let store = Store::with(|knobs| knobs.tags = Tags::LengthHash);
+    let (translating, satisfying) =
+        (Proxy::before(&store), Proxy::configured(&store, "upstream.conditions = \"satisfy\""));
+    let date = ("If-Unmodified-Since", "Sat, 21 Nov 2026 22:52:49 GMT");
+    let other = ("If-None-Match", &sha1_tag("other") as &str);
+    for (proxy, fields) in [(&translating, vec![V1, date, other]), (&satisfying, vec![V1, date])] {
+        store.hold(&state("a"), "{}");
+        store.forget();
+        assert_eq!(proxy.send("PUT", &state("a"), &fields, "{}").await.status, 204);
+        let write = &store.writes()[0];
+        assert_eq!((conditions(write), write.field(date.0)), ((None, None), Some(date.1)));
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_does_not_know_its_own_tag_is_written_to_without() {
     let store = Store::with(|knobs| {
         knobs.tags = Tags::Random;

@@ -78,6 +78,9 @@ async fn nothing_but_the_same_put_is_a_replay() {
         let answer = proxy.send(method, &state("a"), &fields, body).await;
         assert_eq!(answer.status, 412, "another {what}");
     }
+    let behind = ("X-Forwarded-For", "203.0.113.7");
+    let fields = [V1, JSON, BASIC, behind, ("If-Match", tag.as_str())];
+    assert_refused(&proxy.send("PUT", &state("a"), &fields, NEW).await, 412);
     let elsewhere = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
     let mut client = Client::connect_from(elsewhere, proxy.address).await;
     let fields = [V1, JSON, BASIC, ("If-Match", tag.as_str())];

@@ -3,6 +3,7 @@
 
 use std::io::Write;
 
+use crate::support::alternate::{FORM, form, sealed};
 use crate::support::client::Answer;
 use crate::support::proxy::Proxy;
 use crate::support::store::{Knobs, Store};
@@ -95,6 +96,39 @@ async fn a_service_asks_in_the_place_of_a_signed_write() {
     assert_eq!(by, expected.map(|(method, by)| (method.to_owned(), by.to_owned())));
     let cookies: Vec<bool> = store.seen().iter().map(|seen| seen.field("cookie").is_some()).collect();
     assert_eq!(cookies, [false, true, false], "credentials are not mixed");
+}
+
+#[tokio::test]
+async fn in_an_envelope_a_service_asks_with_nothing_of_the_writers_credentials() {
+    let store = lrs(|knobs| knobs.reader = Some(SERVICE.to_owned()));
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "{SERVICE}").unwrap();
+    let config = format!("probe.authorization-file = {:?}\nupstream.target-max = \"50B\"", file.path());
+    let proxy = Proxy::configured(&store, &config);
+    let tag = sha1_tag("{}");
+    let fields = [V1, JSON, ("Authorization", WRITER), ("If-Match", &tag as &str)];
+    let (target, came) = sealed("PUT", &agent_profile("a"), &fields, Some("{\"n\":1}"));
+    for outside in [vec![FORM], vec![FORM, ("Authorization", WRITER)]] {
+        store.hold(&agent_profile("a"), "{}");
+        store.forget();
+        assert_eq!(proxy.send("POST", &target, &outside, &came).await.status, 204);
+        let by_service: Vec<_> = store
+            .seen()
+            .into_iter()
+            .filter(|seen| {
+                seen.field("authorization") == Some(SERVICE)
+                    || form(&seen.body).contains(&("Authorization".to_owned(), SERVICE.to_owned()))
+            })
+            .collect();
+        assert_eq!(by_service.len(), 2, "the probe and the read-back: {:#?}", store.seen());
+        for seen in by_service {
+            assert!(seen.target.ends_with("?method=GET"));
+            let said = format!("{:?} {:?}", seen.fields, form(&seen.body));
+            assert!(!said.contains(WRITER), "{said}");
+        }
+        let write = store.writes().pop().expect("a write");
+        assert!(!format!("{:?} {:?}", write.fields, form(&write.body)).contains(SERVICE));
+    }
 }
 
 #[tokio::test]

@@ -494,6 +494,8 @@ async fn pour_out(wire: &mut Wire, path: &str) {
 
 async fn respond(shared: &Shared, seen: &Seen) -> Reply {
     let knobs = shared.knobs().clone();
+    let opened = opened(seen);
+    let seen = opened.as_ref().unwrap_or(seen);
     let may_read = knobs.reader.is_none() || seen.field("authorization") == knobs.reader.as_deref();
     if !seen.is_write() && !may_read {
         return Reply::new(403, "you may only write");
@@ -501,8 +503,6 @@ async fn respond(shared: &Shared, seen: &Seen) -> Reply {
     if knobs.credential.is_some() && seen.field("authorization") != knobs.credential.as_deref() {
         return Reply::new(401, "who are you?");
     }
-    let opened = opened(seen);
-    let seen = opened.as_ref().unwrap_or(seen);
     let address = Address::of(&seen.target);
     if let Some(complaint) = address.complaint(&seen.method) {
         return Reply::new(400, complaint);
