@@ -16,6 +16,7 @@ mod cors;
 mod evaluate;
 mod forward;
 mod hold;
+mod holes;
 mod identify;
 mod kit;
 mod last_modified;
