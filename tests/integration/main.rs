@@ -17,6 +17,7 @@ mod cors;
 mod evaluate;
 mod forward;
 mod hold;
+mod holes;
 mod identify;
 mod kit;
 mod last_modified;
