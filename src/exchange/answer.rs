@@ -52,8 +52,8 @@ pub(super) struct Asked {
     cors: Option<Repair>,
     /// What the upstream has said of CORS to this very request.
     said: HeaderMap,
-    /// Whether the current entity-tag was learned with a credential that is not the client's.
-    hides_tag: bool,
+    /// Whether what the resource holds was learned with a credential that is not the client's.
+    hides_found: bool,
 }
 
 impl Asked {
@@ -74,7 +74,7 @@ impl Asked {
                 .filter(|rule| rule.cors == Cors::Repair && rule.mode == Mode::Enforce)
                 .and_then(|rule| Repair::of(&head.method, fields, rule.xapi)),
             said: HeaderMap::new(),
-            hides_tag: false,
+            hides_found: false,
         }
     }
 
@@ -90,10 +90,12 @@ impl Asked {
         }
     }
 
-    /// Notes what the answer to a probe says, and whether it was meant for this client.
+    /// Notes what the answer to a probe says, or that it was not meant for this client.
     pub(super) fn heard_from(&mut self, found: &Found) {
-        self.heard(&found.fields);
-        self.hides_tag = found.by_service;
+        self.hides_found = found.by_service;
+        if !found.by_service {
+            self.heard(&found.fields);
+        }
     }
 
     /// Repairs what an answer says of CORS, whoever made it.
@@ -120,8 +122,8 @@ pub(super) fn failed(failure: &Failure, asked: &Asked) -> Answer {
 
 /// The answer to a request whose preconditions failed or were missing.
 pub(super) fn refused(refusal: &Refusal, asked: &Asked) -> Answer {
-    let mut answer = made(refusal.status, "http_request_error", &advice(refusal), asked);
-    if let Some(tag) = refusal.current.as_ref().filter(|_| !asked.hides_tag) {
+    let mut answer = made(refusal.status, "http_request_error", &advice(refusal, asked.hides_found), asked);
+    if let Some(tag) = refusal.current.as_ref().filter(|_| !asked.hides_found) {
         answer.headers_mut().insert(ETAG, tag.to_field());
     }
     answer
@@ -130,13 +132,16 @@ pub(super) fn refused(refusal: &Refusal, asked: &Asked) -> Answer {
 /// The answer to a PUT that has just been applied: what it got then, or would have got (RFC 9110 §13.1.1).
 pub(super) fn applied(produced: &EntityTag, asked: &Asked) -> Answer {
     let mut answer = empty(StatusCode::NO_CONTENT, "staleguard; details=\"already applied\"", asked);
-    answer.headers_mut().insert(ETAG, produced.to_field());
+    if !asked.hides_found {
+        answer.headers_mut().insert(ETAG, produced.to_field());
+    }
     answer
 }
 
 /// What happened and what to do next. xAPI 1.0.3 (Communication §3.1) prescribes what the text of a 409 explains.
-fn advice(refusal: &Refusal) -> String {
+fn advice(refusal: &Refusal, hides_found: bool) -> String {
     let next = match &refusal.current {
+        _ if hides_found => "Repeat the request with what you know of its current state, or not at all.",
         Some(_) => "Read it again, and repeat the request with the current ETag in If-Match.",
         None => "There is no current representation; to create one, send If-None-Match: *.",
     };

@@ -21,7 +21,7 @@ use crate::rule::Rule;
 use crate::rule::identity::Identity;
 use crate::semantics::credentials::Credentials;
 use crate::semantics::preconditions::Preconditions;
-use crate::semantics::put::{Came, Label, Put};
+use crate::semantics::put::{Came, Ground, Label, Put};
 use crate::upstream;
 use crate::upstream::probe::{Found, Probed};
 
@@ -149,7 +149,7 @@ impl Intent {
     pub(super) fn put(&self) -> Option<Put> {
         let fields = &self.head.headers;
         (self.head.method == Method::PUT).then(|| Put {
-            if_match: self.stated.if_match.clone(),
+            ground: Ground::of(fields),
             sent: tag_of(Algorithm::Sha1, &self.contents),
             label: Label::of(fields),
             credentials: Credentials::of(fields),

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Request, StatusCode};
 
+use percent_encoding::{CONTROLS, percent_encode};
+
 use crate::guard::policy::Mode;
 use crate::semantics::repair::Repairs;
 
@@ -49,7 +51,7 @@ impl Outcome {
             began: Instant::now(),
             client,
             method: request.method().clone(),
-            path: without_parameters(request.uri().path()).to_owned(),
+            path: plain(without_parameters(request.uri().path())),
             status: None,
             resource: None,
             mode: None,
@@ -64,9 +66,36 @@ impl Outcome {
     }
 }
 
+/// A path as it may stand in a log: what is no visible ASCII is percent-encoded, since it could steer a terminal, and
+/// no more of it is kept than anybody reads.
+fn plain(path: &str) -> String {
+    const LONGEST: usize = 1024;
+    let (shown, ellipsis) = match path.as_bytes().get(..LONGEST) {
+        Some(start) if path.len() > LONGEST => (start, "..."),
+        _ => (path.as_bytes(), ""),
+    };
+    format!("{}{ellipsis}", percent_encode(shown, CONTROLS))
+}
+
 /// Learners are named in queries, and some clients encode the question mark too, or put parameters behind `;`.
 fn without_parameters(path: &str) -> &str {
     let lower = path.to_ascii_lowercase();
     let ends = [";", "%3f", "%253f", "%3b", "%253b"].into_iter().filter_map(|mark| lower.find(mark));
     &path[..ends.min().unwrap_or(path.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_steers_a_terminal_or_fills_a_log() {
+        assert_eq!(plain("/a/%2Fb~;x"), "/a/%2Fb~;x");
+        assert_eq!(plain("/\u{9b}2J\u{202e}\u{7f}"), "/%C2%9B2J%E2%80%AE%7F");
+        let long = "x".repeat(1024);
+        assert_eq!(plain(&long), long);
+        assert_eq!(plain(&format!("{long}\u{e9}")), format!("{long}..."));
+        let split = format!("{}\u{e9}", "x".repeat(1023));
+        assert!(plain(&split).ends_with("x%C3..."), "a character may be cut");
+    }
 }

@@ -70,7 +70,7 @@ impl Intent {
     /// The verdict if this is the last PUT once more.
     fn as_replay(&self, last: &Successful, current: &Current) -> Option<(Verdict, Repairs)> {
         let put = self.put()?;
-        let verdict = replayed(&self.policy, &put, &last.put, last.at.elapsed(), &current.tag)?;
+        let verdict = replayed(&self.policy, &self.stated, &put, &last.put, last.at.elapsed(), &current.tag)?;
         Some((verdict, Repairs::NONE))
     }
 }

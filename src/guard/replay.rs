@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::policy::{Policy, Unconditional};
 use super::verdict::Verdict;
 use crate::semantics::entity_tag::EntityTag;
-use crate::semantics::preconditions::Condition;
+use crate::semantics::preconditions::{Condition, Preconditions};
 use crate::semantics::put::Put;
 
 /// Judges a PUT whose If-Match failed, beside the last successful one of its document.
@@ -16,26 +16,27 @@ use crate::semantics::put::Put;
 /// could be told from two different writes.
 pub fn replayed(
     policy: &Policy,
+    stated: &Preconditions,
     put: &Put,
     last: &Put,
     age: Duration,
     current: &EntityTag,
 ) -> Option<Verdict> {
     let is_on = policy.unconditional != Unconditional::REQUIRE && age < policy.replay_window;
-    let names_tags = matches!(put.if_match, Some(Condition::Tags(_)));
+    let names_tags = matches!(stated.if_match, Some(Condition::Tags(_)));
     (is_on && names_tags && put == last).then(|| Verdict::applied(current.clone()))
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-    use http::header::{AUTHORIZATION, CONTENT_TYPE};
+    use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
+    use http::{HeaderMap, HeaderName};
 
     use super::*;
     use crate::semantics::credentials::Credentials;
     use crate::semantics::fields::X_FORWARDED_FOR;
     use crate::semantics::preconditions::Matching;
-    use crate::semantics::put::{Came, Label};
+    use crate::semantics::put::{Came, Ground, Label};
 
     const WINDOW: Duration = Duration::from_secs(10);
 
@@ -47,9 +48,17 @@ mod tests {
         Policy { unconditional: Unconditional::CONFLICT, matching: Matching::Lenient, replay_window: WINDOW }
     }
 
+    fn stated(fields: &HeaderMap) -> Preconditions {
+        Preconditions::from_fields(fields, Matching::Lenient)
+    }
+
+    fn fields(name: HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, value.parse().expect("a value"))])
+    }
+
     fn put() -> Put {
         Put {
-            if_match: Some(Condition::parse(b"\"a\"", Matching::Lenient)),
+            ground: Ground::of(&fields(IF_MATCH, "\"a\"")),
             sent: tag("b"),
             label: Label::of(&HeaderMap::new()),
             credentials: Credentials::of(&HeaderMap::new()),
@@ -58,18 +67,19 @@ mod tests {
     }
 
     fn is_replay(policy: &Policy, put: &Put, age: Duration) -> bool {
-        replayed(policy, put, &self::put(), age, &tag("b")).is_some()
+        let stated = stated(&fields(IF_MATCH, "\"a\""));
+        replayed(policy, &stated, put, &self::put(), age, &tag("b")).is_some()
     }
 
     #[test]
     fn the_same_put_within_the_window_is_a_replay() {
-        let verdict = replayed(&policy(), &put(), &put(), Duration::from_secs(9), &tag("b"));
+        let stated = stated(&fields(IF_MATCH, "\"a\""));
+        let verdict = replayed(&policy(), &stated, &put(), &put(), Duration::from_secs(9), &tag("b"));
         assert_eq!(verdict, Some(Verdict::applied(tag("b"))));
     }
 
     #[test]
     fn one_condition_that_does_not_hold_is_enough() {
-        let fields = |name, value: &str| HeaderMap::from_iter([(name, value.parse().expect("a value"))]);
         let age = Duration::from_secs(1);
         assert!(is_replay(&policy(), &put(), age));
         assert!(!is_replay(&policy(), &put(), WINDOW), "the window has passed");
@@ -78,8 +88,9 @@ mod tests {
         let require = Policy { unconditional: Unconditional::REQUIRE, ..policy() };
         assert!(!is_replay(&require, &put(), age), "the rule requires preconditions");
         for (what, other) in [
-            ("If-Match", Put { if_match: Some(Condition::parse(b"\"c\"", Matching::Lenient)), ..put() }),
-            ("no If-Match", Put { if_match: None, ..put() }),
+            ("If-Match", Put { ground: Ground::of(&fields(IF_MATCH, "\"c\"")), ..put() }),
+            ("precondition", Put { ground: Ground::of(&fields(IF_NONE_MATCH, "\"a\"")), ..put() }),
+            ("no precondition", Put { ground: Ground::of(&HeaderMap::new()), ..put() }),
             ("bytes", Put { sent: tag("c"), ..put() }),
             ("media type", Put { label: Label::of(&fields(CONTENT_TYPE, "text/plain")), ..put() }),
             (
@@ -90,7 +101,7 @@ mod tests {
         ] {
             assert!(!is_replay(&policy(), &other, age), "another {what}");
         }
-        let any = Put { if_match: Some(Condition::Any), ..put() };
-        assert_eq!(replayed(&policy(), &any, &any, age, &tag("b")), None, "a star names nothing");
+        let any = stated(&fields(IF_MATCH, "*"));
+        assert_eq!(replayed(&policy(), &any, &put(), &put(), age, &tag("b")), None, "a star names nothing");
     }
 }

@@ -1,9 +1,8 @@
 //! *Settle*: what is known after the upstream was touched, and what may be said of it?
 
 use http::{Method, StatusCode};
-use serde_json::Value;
 
-use crate::json::members::repeats_a_member;
+use crate::json::read::read;
 use crate::json::same::same_value;
 
 /// Whether the outcome of a write is known.
@@ -48,16 +47,10 @@ pub fn reads_back(wanted: ReadBack, method: &Method, stated: bool, status: Statu
 /// (RFC 9110 §9.3.4 lets a server name only what it stored without a change of its own).
 pub fn is_own(sent: &[u8], shown: &[u8]) -> bool {
     sent == shown
-        || match (in_one_way(sent), in_one_way(shown)) {
+        || match (read(sent), read(shown)) {
             (Some(sent), Some(shown)) => same_value(&sent, &shown),
             _ => false,
         }
-}
-
-/// The value of a JSON text that can be read in one way only: which of two members of one name counts, servers do not
-/// agree on (RFC 8259 §4).
-fn in_one_way(json: &[u8]) -> Option<Value> {
-    serde_json::from_slice(json).ok().filter(|value| !repeats_a_member(json, value))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::members::repeats_a_member;
+use super::read::read;
 use super::same::same_value;
 
 /// The canonical form of a JSON text, if it says exactly what the text says.
@@ -10,12 +10,9 @@ use super::same::same_value;
 /// RFC 8785 takes every number for a double and every member for the only one of its name. Two texts that differ where
 /// a double or a tree has no room would get one form, and whoever takes the form for the text would lose the difference.
 /// So the form is read again and given only if it is the same value, digit by digit. Nothing is given either for what
-/// is no JSON, or is nested more deeply than the parser goes.
+/// cannot be read ([`read`]).
 pub fn canonical(json: &[u8]) -> Option<Vec<u8>> {
-    let value: Value = serde_json::from_slice(json).ok()?;
-    if repeats_a_member(json, &value) {
-        return None;
-    }
+    let value = read(json)?;
     let form = serde_json_canonicalizer::to_vec(&value).ok()?;
     let said: Value = serde_json::from_slice(&form).ok()?;
     same_value(&value, &said).then_some(form)

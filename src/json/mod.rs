@@ -2,6 +2,7 @@
 
 pub mod canonical;
 pub mod members;
+pub mod read;
 pub mod same;
 #[cfg(test)]
 pub mod spelling;

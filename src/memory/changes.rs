@@ -1,5 +1,6 @@
 //! When documents were seen to change: what a Last-Modified is made of where the upstream gives none.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use quick_cache::sync::Cache;
@@ -37,6 +38,8 @@ struct Seen {
 struct Clock {
     began: Instant,
     time_of_day: Duration,
+    /// The latest moment that was ever told: an upstream's clock may be set back, and what was dated then forgotten.
+    latest: AtomicU64,
 }
 
 impl Changes {
@@ -46,7 +49,7 @@ impl Changes {
         let time_of_day = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let entries = usize::try_from(max / ENTRY / 2).unwrap_or(usize::MAX);
         Self {
-            clock: Clock { began: Instant::now(), time_of_day },
+            clock: Clock { began: Instant::now(), time_of_day, latest: AtomicU64::new(0) },
             written: Cache::new(entries),
             seen: Cache::new(entries),
         }
@@ -72,7 +75,7 @@ impl Changes {
         let seen = self.seen.get(&(document, reader));
         let since = match &seen {
             // It may have been seen, dated and forgotten: the last write says nothing of what came after it.
-            None => self.clock.now(dated),
+            None => self.clock.now(dated).max(self.clock.latest.load(Ordering::Relaxed)),
             Some(seen) if seen.tag == *tag || written > seen.since => seen.since.max(written),
             Some(seen) => self.clock.now(dated).max(seen.since),
         };
@@ -86,7 +89,9 @@ impl Changes {
 impl Clock {
     fn now(&self, dated: Option<Moment>) -> Moment {
         let now = (self.time_of_day + self.began.elapsed()).as_secs();
-        dated.map_or(now, |dated| now.min(dated))
+        let now = dated.map_or(now, |dated| now.min(dated));
+        self.latest.fetch_max(now, Ordering::Relaxed);
+        now
     }
 }
 
@@ -138,6 +143,17 @@ mod tests {
         assert_eq!(since("z", 60), PAST + 60, "this was not written through here");
         written(2, 70);
         assert_eq!(since("z", 80), PAST + 60, "another document was written");
+    }
+
+    #[test]
+    fn what_was_forgotten_is_not_dated_back_by_an_upstream_whose_clock_is() {
+        let changes = Changes::new(0);
+        let since = |id, now| changes.since(document(id), reader("a"), &tag("x"), Some(PAST + now));
+        assert_eq!(since(1, 100), PAST + 100);
+        for id in 2..250 {
+            since(id, 100);
+        }
+        assert_eq!(since(1, 10), PAST + 100);
     }
 
     #[test]

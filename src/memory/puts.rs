@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::resource::ResourceKey;
     use crate::semantics::credentials::Credentials;
-    use crate::semantics::put::{Came, Label};
+    use crate::semantics::put::{Came, Ground, Label};
 
     fn document(id: usize) -> Document {
         Document::new(b"h", "/", &ResourceKey::new("notes", [Some(id.to_string().as_str())]))
@@ -97,7 +97,7 @@ mod tests {
 
     fn put() -> Put {
         Put {
-            if_match: None,
+            ground: Ground::of(&HeaderMap::new()),
             sent: EntityTag::from_digest(&[1; 20]),
             label: Label::of(&HeaderMap::new()),
             credentials: Credentials::of(&HeaderMap::new()),

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode;
 
 use super::query::{Parameters, folded_name};
-use crate::semantics::fields::METHOD_OVERRIDES;
+use crate::semantics::fields::{METHOD_OVERRIDES, PRECONDITIONS, XAPI_VERSION};
 
 /// The parameter that Rails, Symfony, Laravel and Express's method-override read.
 const OVERRIDE: &str = "_method";
@@ -23,6 +23,9 @@ const NAME_MAX: usize = 64;
 pub(super) fn refusal(fields: &HeaderMap, query: &Parameters<'_>, xapi: bool) -> Option<&'static str> {
     if fields.keys().any(overrides) {
         return Some("A header field overrides the method: send the method itself.");
+    }
+    if fields.keys().any(doubles) {
+        return Some("A header field's name with _ in it stands for one that decides here: write it with -.");
     }
     if query.resembles(OVERRIDE) {
         return Some("The query parameter \"_method\" overrides the method: send the method itself.");
@@ -39,6 +42,15 @@ pub(super) fn refusal(fields: &HeaderMap, query: &Parameters<'_>, xapi: bool) ->
 fn overrides(name: &HeaderName) -> bool {
     let matches = |text: &str| METHOD_OVERRIDES.iter().any(|known| known == text);
     matches(name.as_str()) || (name.as_str().contains('_') && matches(&name.as_str().replace('_', "-")))
+}
+
+/// Whether a field stands, to CGI and what descends from it, for one that the guard goes by: the two would be joined
+/// behind it, and a precondition that was translated would have the client's own words beside it again.
+fn doubles(name: &HeaderName) -> bool {
+    name.as_str().contains('_') && {
+        let read = name.as_str().replace('_', "-");
+        PRECONDITIONS.iter().chain(&[XAPI_VERSION]).any(|known| *known == *read)
+    }
 }
 
 /// Whether a form overrides the method of the request that carries it.

@@ -53,6 +53,10 @@ pub enum Matching {
     Strict,
 }
 
+/// The most members of a list that are understood. What waits for a hold keeps them all, and nobody has held so many
+/// representations of one document.
+const MEMBERS_MAX: usize = 1000;
+
 /// The content codings that servers and hops append to an opaque-tag when they compress.
 const CODINGS: [&[u8]; 4] = [b"gzip", b"br", b"zstd", b"deflate"];
 
@@ -174,7 +178,7 @@ fn without_coding(opaque: &[u8]) -> &[u8] {
         .unwrap_or(opaque)
 }
 
-/// Splits `#entity-tag` into its members; nothing when a member is no entity-tag in any known form.
+/// Splits `#entity-tag` into its members; nothing when a member is no entity-tag in any known form, or there are too many.
 ///
 /// Empty members are skipped, as RFC 9110 §5.6.1.2 asks of a recipient.
 fn members(text: &[u8]) -> Option<Vec<Stated>> {
@@ -188,7 +192,7 @@ fn members(text: &[u8]) -> Option<Vec<Stated>> {
         let (member, after) = member(rest)?;
         members.push(member);
         rest = after.trim_ascii_start();
-        if !rest.is_empty() && !rest.starts_with(b",") {
+        if members.len() > MEMBERS_MAX || !rest.is_empty() && !rest.starts_with(b",") {
             return None;
         }
     }
@@ -371,6 +375,14 @@ mod tests {
         fields.append(IF_NONE_MATCH, "".parse().expect("a field value"));
         let stated = Preconditions::from_fields(&fields, Matching::Lenient);
         assert!(stated.is_malformed() && !stated.is_empty());
+    }
+
+    #[test]
+    fn a_list_without_end_is_not_understood() {
+        let list =
+            |members: usize| Condition::parse(vec!["\"a\""; members].join(",").as_bytes(), Matching::Lenient);
+        assert!(matches!(list(MEMBERS_MAX), Condition::Tags(_)));
+        assert_eq!(list(MEMBERS_MAX + 1), Condition::Malformed);
     }
 
     fn opaque() -> impl Strategy<Value = Vec<u8>> {

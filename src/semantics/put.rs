@@ -4,14 +4,13 @@ use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderMap};
 
 use super::credentials::Credentials;
 use super::entity_tag::EntityTag;
-use super::fields::{X_FORWARDED_FOR, digest};
-use super::preconditions::Condition;
+use super::fields::{PRECONDITIONS, X_FORWARDED_FOR, digest};
 
 /// A PUT (RFC 9110 §9.3.4): two that are equal ask for the same, on the same ground, for the same client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Put {
-    /// What its If-Match named.
-    pub if_match: Option<Condition>,
+    /// On what ground it was made.
+    pub ground: Ground,
     /// The SHA-1 of its bytes. Some clients take it for the document's entity-tag.
     pub sent: EntityTag,
     /// What its contents are said to be: the same bytes under another media type are another document.
@@ -20,6 +19,17 @@ pub struct Put {
     pub credentials: Credentials,
     /// Where it comes from. Behind a proxy in front, whoever connects is always the same.
     pub came: Came,
+}
+
+/// A digest of the preconditions that a request states, as it states them (RFC 9110 §13.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ground(u128);
+
+impl Ground {
+    /// The ground that these fields state.
+    pub fn of(fields: &HeaderMap) -> Self {
+        Self(digest(fields, &PRECONDITIONS))
+    }
 }
 
 /// A digest of the fields that say how contents are to be read (RFC 9110 §8.3 to §8.5).

@@ -3,9 +3,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST,
-    HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TE,
-    TRANSFER_ENCODING, VIA,
+    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap,
+    HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TE, TRANSFER_ENCODING, VIA,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -13,10 +12,17 @@ use http::{Method, Uri, Version};
 use http_body::Body;
 
 use crate::guard::verdict::Onward;
-use crate::semantics::credentials::SIGNATURES;
 use crate::semantics::fields::{
-    PRECONDITIONS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, strip_hop_by_hop,
+    PRECONDITIONS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, XAPI_VERSION, strip_hop_by_hop,
 };
+
+/// Marks a question that a service asks: no signature of the writer's binds it to an envelope.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ByService;
+
+/// What of a writer's fields goes on with a question that a service asks.
+const OF_WRITER: [HeaderName; 6] =
+    [HOST, ACCEPT_ENCODING, CACHE_CONTROL, VIA, X_FORWARDED_PROTO, XAPI_VERSION];
 
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -61,13 +67,19 @@ pub fn probe(write: &Parts) -> Parts {
     head
 }
 
-/// Makes the head of a probe that a service asks in the writer's place: with its credential and none of the writer's.
+/// Makes the head of a probe that a service asks in the writer's place: of the writer it has the target, and what an
+/// upstream must know to answer it at all. Any other field could lead the service's authority elsewhere.
 pub fn probe_by_service(write: &Parts, service: &HeaderValue) -> Parts {
     let mut head = probe(write);
-    for name in [COOKIE].iter().chain(&SIGNATURES) {
-        head.headers.remove(name);
+    let mut fields = HeaderMap::new();
+    for name in OF_WRITER {
+        if let Some(value) = head.headers.remove(&name) {
+            fields.insert(name, value);
+        }
     }
-    head.headers.insert(AUTHORIZATION, service.clone());
+    fields.insert(AUTHORIZATION, service.clone());
+    head.headers = fields;
+    head.extensions.insert(ByService);
     head
 }
 

@@ -16,6 +16,7 @@ use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::Failure;
+use super::onward::ByService;
 use super::pool::{Lease, Pool, Purpose};
 use crate::body::contents::Contents;
 use crate::body::paced::{Interrupted, Paced};
@@ -91,8 +92,9 @@ fn sealed(request: Request<Outgoing>, target_max: u64) -> Request<Outgoing> {
     let (mut head, body) = request.into_parts();
     let envelope = head.extensions.remove::<Arc<Envelope>>();
     let length = head.uri.path_and_query().map_or(0, |target| target.as_str().len() as u64);
+    let is_bound = envelope.is_some() && is_signed(&head) && head.extensions.get::<ByService>().is_none();
     match (envelope, body) {
-        (Some(envelope), Outgoing::Contents(contents)) if length > target_max || is_signed(&head) => {
+        (Some(envelope), Outgoing::Contents(contents)) if length > target_max || is_bound => {
             let form = envelope.seal(&mut head, &contents);
             Request::from_parts(head, form.into())
         }

@@ -30,9 +30,9 @@ fn seconds(answer: &Answer, name: &str) -> u64 {
 
 #[tokio::test]
 async fn a_document_without_a_date_gets_the_one_of_its_first_sight() {
-    let store = Store::start();
-    let proxy = Proxy::before(&store);
     for target in [state("a"), agent_profile("a")] {
+        let store = Store::start();
+        let proxy = Proxy::before(&store);
         store.hold(&target, "{}");
         dated(&store, FIRST);
         assert_eq!(modified(&proxy, &target).await.as_deref(), Some(FIRST));
@@ -47,9 +47,9 @@ async fn a_document_without_a_date_gets_the_one_of_its_first_sight() {
 
 #[tokio::test]
 async fn a_write_through_here_dates_what_it_left_behind() {
-    let store = Store::start();
-    let proxy = Proxy::before(&store);
     for method in ["PUT", "POST"] {
+        let store = Store::start();
+        let proxy = Proxy::before(&store);
         dated(&store, FIRST);
         store.hold(&state(method), "{}");
         assert_eq!(modified(&proxy, &state(method)).await.as_deref(), Some(FIRST));
