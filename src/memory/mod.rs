@@ -1,6 +1,7 @@
 //! What is held and what is known: the sole right to write in a scope, and what passed through here.
 
 pub mod changes;
+pub mod generations;
 pub mod holds;
 pub mod puts;
 pub mod recent_reads;
