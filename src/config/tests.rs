@@ -49,9 +49,12 @@ fn with_examples(text: &str) -> String {
 
 /// A configuration as a text that is the same for the same settings: hash maps are put in order.
 fn shown(config: &Config) -> String {
-    let Config { server, admin, upstream, holds, exchange, rules, log_level, remembered_max } = config;
+    let Config { server, admin, upstream, holds, exchange, rules, log_level, remembered_max, validators } =
+        config;
     let rules: Vec<String> = rules.0.iter().map(|rule| shown_rule(rule)).collect();
-    format!("{server:#?}{admin:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max}")
+    format!(
+        "{server:#?}{admin:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max}{validators:?}"
+    )
 }
 
 fn shown_rule(rule: &Rule) -> String {

@@ -204,7 +204,9 @@ mod tests {
                         looked = Some(generations.of(scope("a")));
                         is_touched = raised.iter().any(Option::is_some);
                     }
-                    Learn => learned = looked.flatten().filter(|then| generations.of(scope("a")) == Some(*then)),
+                    Learn => {
+                        learned = looked.flatten().filter(|then| generations.of(scope("a")) == Some(*then))
+                    }
                     Recall => recalled = Some(learned.is_some() && generations.of(scope("a")) == learned),
                 }
             }

@@ -527,6 +527,9 @@ mod tests {
         assert_eq!(known(), None, "the later of two counts");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(known().is_some_and(|third| third != second));
-        assert!(self::holds(|_| {}).begin_unheld().is_none(), "where nothing is recalled nothing is withdrawn");
+        assert!(
+            self::holds(|_| {}).begin_unheld().is_none(),
+            "where nothing is recalled nothing is withdrawn"
+        );
     }
 }
