@@ -24,6 +24,7 @@ use crate::semantics::credentials::is_signed;
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::preconditions::Preconditions;
 use crate::semantics::representation::Representation;
+use crate::upstream::probe::Found;
 
 /// A question that the upstream may be asked, and the moment before.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +66,13 @@ impl Exchange {
         }
     }
 
+    /// Remembers what was found, unless it was told to a service.
+    pub(super) fn told(&self, lesson: Option<&Lesson>, found: &Found) {
+        if !found.by_service {
+            self.learned(lesson, &found.fields, &found.representation);
+        }
+    }
+
     /// Reads back what a write left behind, under its hold, and gives its entity-tag if it is what was sent.
     pub(super) async fn read_back(
         self: &Arc<Self>,
@@ -75,9 +83,7 @@ impl Exchange {
     ) -> Option<EntityTag> {
         let lesson = self.lesson(rule, head, identity);
         let shown = self.pool.read_back(head, sent, &super::reading(rule)).await?;
-        if !shown.found.by_service {
-            self.learned(lesson.as_ref(), &shown.found.fields, &shown.found.representation);
-        }
+        self.told(lesson.as_ref(), &shown.found);
         shown.own_tag()
     }
 }

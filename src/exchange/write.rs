@@ -177,11 +177,11 @@ impl Exchange {
         let asks = Instant::now();
         let probed = self.pool.probe(head, &super::reading(rule)).await;
         outcome.probe = Some(asks.elapsed());
-        Ok(match probed? {
-            Probed::Found(found) if !found.by_service && !identity.is_collection => {
-                self.learned(lesson.as_ref(), &found.fields, &found.representation);
-                Probed::Found(found)
-            }
+        let probed = probed?;
+        if let Probed::Found(found) = &probed {
+            self.told(lesson.as_ref(), found);
+        }
+        Ok(match probed {
             Probed::Found(found) if identity.is_collection => {
                 Probed::Found(Found { representation: found.representation.of_collection(), ..found })
             }

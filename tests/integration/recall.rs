@@ -6,7 +6,8 @@ use std::io::Write;
 
 use crate::support::client::Answer;
 use crate::support::proxy::Proxy;
-use crate::support::store::{Knobs, On, Store, Tags};
+use crate::support::store::{Knobs, Misdeed, On, Store, Tags};
+use crate::support::upstreams::bare;
 use crate::support::xapi::{JSON, V1, V2, activity_profile, agent_profile, encoded, state, state_ids};
 use crate::support::{assert_refused, sha1_tag};
 
@@ -334,6 +335,19 @@ mod traps {
     }
 
     #[tokio::test]
+    async fn a_read_that_a_write_has_overtaken_displaces_nothing() {
+        let (store, proxy) = before(EXCLUSIVE, |_| ());
+        let target = state("a");
+        read_overtaken_by(&store, &proxy, &target, async {
+            assert_eq!(put(&proxy, &target, "0", "1").await.status, 204);
+        })
+        .await;
+        store.forget();
+        assert_refused(&put(&proxy, &target, "0", "lost").await, 412);
+        assert!(methods(&store).is_empty(), "the read-back has shown what is there");
+    }
+
+    #[tokio::test]
     async fn a_read_that_was_overtaken_teaches_nothing_although_all_was_forgotten_in_between() {
         let config = format!("{PLAIN}guard.remembered-max = \"4KiB\"\n");
         let (store, proxy) = before(&config, |_| ());
@@ -442,18 +456,19 @@ mod traps {
         let target = agent_profile("a");
         let other_base = target.replace("/xapi/", "/other/");
         store.hold(&other_base, "another");
-        let fields = [V1, WHO, ("Host", "a.example")];
+        let fields = [V1, WHO, ("Host", "a.example"), ("Accept", "*/*")];
         proxy.send("GET", &target, &fields, "").await;
         store.forget();
-        for (target, host, version, accept) in [
-            (&target, "b.example", V1, "*/*"),
-            (&other_base, "a.example", V1, "*/*"),
-            (&target, "a.example", V2, "*/*"),
-            (&target, "a.example", V1, "application/json"),
+        for (target, host, version, accept, asked) in [
+            (&target, "a.example", V1, "*/*", &[][..]),
+            (&target, "b.example", V1, "*/*", &["GET"]),
+            (&other_base, "a.example", V1, "*/*", &["GET"]),
+            (&target, "a.example", V2, "*/*", &["GET"]),
+            (&target, "a.example", V1, "application/json", &["GET"]),
         ] {
             let fields = [version, WHO, JSON, ("Host", host), ("Accept", accept), ("If-None-Match", "*")];
             assert_refused(&proxy.send("PUT", target, &fields, "1").await, 412);
-            assert_eq!(methods(&store), ["GET"], "{target} {host} {version:?} {accept}");
+            assert_eq!(methods(&store), asked, "{target} {host} {version:?} {accept}");
         }
     }
 
@@ -483,6 +498,60 @@ mod traps {
         let named = encoded(r#"{"mbox": "mailto:learner@example.com", "name": "Lea"}"#);
         let other = format!("/xapi/agents/profile?agent={named}&profileId=a");
         assert_unknown(&store, &proxy, &other, "0").await;
+    }
+
+    #[tokio::test]
+    async fn whatever_may_be_a_write_and_has_no_hold_withdraws_everything_until_it_is_over() {
+        let observing = "resource.state = { mode = \"observe\", document-max = \"10B\" }\n";
+        let (store, proxy) = before(&format!("{PLAIN}{observing}"), |_| ());
+        let (path, query) =
+            state_ids().split_once('?').map(|(path, query)| (path.to_owned(), query.to_owned())).unwrap();
+        let sealed = format!("{path}?method=PUT");
+        let form = ("Content-Type", "application/x-www-form-urlencoded");
+        let ambiguous = ("X-HTTP-Method-Override", "PUT");
+        let long = "longer than 10 bytes";
+        let known = agent_profile("a");
+        for (what, method, target, field, body, withdraws) in [
+            ("a read", "GET", state("a"), JSON, String::new(), false),
+            ("a write with a hold", "PUT", state("a"), JSON, "1".to_owned(), false),
+            ("one that is too large", "PUT", state("a"), JSON, long.to_owned(), true),
+            ("one that names nothing", "PUT", format!("{path}?stateId=a"), JSON, "1".to_owned(), true),
+            ("one that could be another", "PUT", state("a"), ambiguous, "1".to_owned(), true),
+            ("a read that could be one", "GET", state("a"), ambiguous, String::new(), true),
+            (
+                "one in a form",
+                "POST",
+                sealed.clone(),
+                form,
+                format!("{query}&stateId=a&content={long}"),
+                true,
+            ),
+            ("one in a form that is malformed", "POST", sealed.clone(), form, "content=%".to_owned(), true),
+            ("one in a form that is too large", "POST", sealed, form, "x".repeat(300 * 1024), true),
+        ] {
+            read(&proxy, &known).await;
+            proxy.send(method, &target, &[V1, WHO, field], &body).await;
+            let creation = [V1, WHO, JSON, ("If-None-Match", "*")];
+            for asks in [withdraws, false] {
+                store.forget();
+                assert_refused(&proxy.send("PUT", &known, &creation, "1").await, 412);
+                assert_eq!(methods(&store).len(), usize::from(asks), "{what}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_without_a_hold_whose_answer_is_lost_leaves_nothing_known_until_it_has_settled() {
+        let observing = "resource.state = { mode = \"observe\", document-max = \"10B\" }\n";
+        for answer in [Misdeed::Says(bare("502 Bad Gateway")), Misdeed::SaysAndResets(String::new())] {
+            let (store, proxy) = before(&format!("{PLAIN}{observing}"), |_| ());
+            store.set(|knobs| knobs.misdeed = Some((On::Writes, answer)));
+            let long = proxy.send("PUT", &state("a"), &[V1, WHO, JSON], "longer than 10 bytes").await;
+            assert_eq!(long.status, 502);
+            for _ in 0..2 {
+                assert_unknown(&store, &proxy, &agent_profile("a"), "other").await;
+            }
+        }
     }
 
     /// In observe mode a write goes on although it cannot be held, and what was known before it is known no more.
