@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::exchange::{Exchange, Shared};
 use crate::memory::Memory;
+use crate::memory::generations::Generations;
 use crate::memory::holds::Holds;
 use crate::server::access_log::AccessLog;
 use crate::server::metrics::Metrics;
@@ -65,7 +66,8 @@ impl Proxy {
         let mark = self.config.state_dir.as_deref().map(Mark::set).transpose()?;
         let was_unclean = mark.as_ref().is_some_and(|(_, was_there)| *was_there);
         self.config.holds.start_settle = start_settle(&self.config, was_unclean);
-        let holds = Holds::new(self.config.holds.clone());
+        let generations = self.config.validators.as_ref().map(|_| Generations::new());
+        let holds = Holds::withdrawing(self.config.holds.clone(), generations);
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let make = exchanges(&self.config, &holds, &drain);
         let metrics = Arc::new(Metrics::new());
@@ -118,7 +120,7 @@ fn exchanges(config: &Config, holds: &Arc<Holds>, drain: &Drain) -> Arc<MakeExch
     let shared = Shared {
         rules: Arc::new(config.rules.clone()),
         holds: Arc::clone(holds),
-        memory: Arc::new(Memory::new(config.remembered_max, Instant::now())),
+        memory: Arc::new(Memory::new(config.remembered_max, Instant::now(), config.validators.clone())),
         untranslated: Arc::default(),
         steadiness: Arc::default(),
         buffers: Buffers {

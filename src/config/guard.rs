@@ -4,16 +4,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use http::HeaderName;
 
 use super::duration::wait;
 use super::presets::{Preset, presets};
-use super::problem::Problems;
+use super::problem::{Problems, quoted};
 use super::section::Section;
 use super::size::size;
-use super::value::{Value, choice, count, text};
+use super::value::{Value, choice, count, list, text};
 use crate::guard::policy::Mode;
 use crate::guard::settle::ReadBack;
-use crate::memory::holds;
+use crate::memory::{holds, validators};
 use crate::semantics::cors::Cors;
 use crate::semantics::preconditions::Matching;
 
@@ -27,6 +28,7 @@ pub(super) struct Guard {
     pub(super) buffered_reads_max: Option<u64>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) start_settle: Option<Duration>,
+    pub(super) validators: Option<validators::Settings>,
     pub(super) shared: Shared,
 }
 
@@ -51,6 +53,7 @@ pub(super) fn guard(section: &mut Section<'_, '_>, settle_time: Option<Duration>
         buffered_reads_max: section.read("buffered-reads-max", buffered_max),
         state_dir: section.read("state-dir", |value| Ok(PathBuf::from(text(value)?))),
         start_settle: section.read("start-settle", wait),
+        validators: validators(section),
         shared: Shared::read(section),
     }
 }
@@ -68,6 +71,12 @@ fn holds(section: &mut Section<'_, '_>, settle_time: Option<Duration>) -> Option
         settle_time: settle_time?,
         start_settle: Duration::ZERO,
     })
+}
+
+fn validators(section: &mut Section<'_, '_>) -> Option<validators::Settings> {
+    let recall_max = section.read("recall-max", wait);
+    let credential_fields = section.read("credential-fields", credential_fields);
+    Some(validators::Settings { recall_max: recall_max?, credential_fields: credential_fields? })
 }
 
 impl Shared {
@@ -111,6 +120,18 @@ fn buffered_max(value: &Value<'_>) -> Result<u64, Problems> {
 /// What does not fit is forgotten, which costs no correctness.
 fn remembered_max(value: &Value<'_>) -> Result<u64, Problems> {
     size(value, ByteSize::b(0)..=ByteSize::gib(64))
+}
+
+fn credential_fields(value: &Value<'_>) -> Result<Vec<HeaderName>, Problems> {
+    list(value, "[\"authorization\", \"cookie\"]", |member| {
+        let name = text(member)?;
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            member
+                .problem(format_args!("names something that is no header field: {}", quoted(name)))
+                .help("write the name alone, as in \"x-api-key\"")
+                .into()
+        })
+    })
 }
 
 fn read_back(value: &Value<'_>) -> Result<ReadBack, Problems> {

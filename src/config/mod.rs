@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use crate::memory::holds;
+use crate::memory::{holds, validators};
 use crate::rule::select::Rules;
 use crate::{exchange, server};
 use guard::Guard;
@@ -73,6 +73,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// How long guarded writes wait after the start, if somebody has said so.
     pub start_settle: Option<Duration>,
+    /// For whom and for how long it is remembered what documents hold; nothing where others write to the upstream too.
+    pub validators: Option<validators::Settings>,
     /// What an exchange may take.
     pub exchange: exchange::Settings,
     /// The guarded resources: the user's own first, in their order, then the presets'.
@@ -189,6 +191,8 @@ impl Sections {
     /// The settings, if none is missing.
     fn into_config(self) -> Option<Config> {
         let Self { listen, admin, upstream, log, guard, rules } = self;
+        let upstream = upstream.settings?;
+        let validators = guard.validators?;
         Some(Config {
             server: server::Settings {
                 address: listen.address?.value,
@@ -200,7 +204,8 @@ impl Sections {
                 access_log: log.access?,
             },
             admin: admin?.value,
-            upstream: upstream.settings?,
+            validators: upstream.exclusive.then_some(validators),
+            upstream,
             holds: guard.holds?,
             remembered_max: guard.remembered_max?,
             buffered_writes_max: guard.buffered_writes_max?,

@@ -80,7 +80,9 @@ impl Exchange {
             }
             Verdict::Refuse(refusal) => {
                 found.into_iter().for_each(Found::give_back);
-                self.doubt(rule, head, &refusal).await;
+                if !outcome.recalled {
+                    self.doubt(rule, head, &refusal).await;
+                }
                 answer::refused(&refusal, asked)
             }
             Verdict::Applied(tag) => {
@@ -91,7 +93,7 @@ impl Exchange {
         Ok(Judged::Answered(answer))
     }
 
-    /// Asks what the resource holds.
+    /// Recalls what the resource holds, or asks. It needs the hold.
     pub(super) async fn learn(
         &self,
         rule: &Rule,
@@ -99,10 +101,19 @@ impl Exchange {
         identity: &Identity,
         outcome: &mut Outcome,
     ) -> Result<Probed, upstream::failure::Failure> {
+        let lesson = self.lesson(rule, head, identity);
+        if let Some(found) = lesson.as_ref().and_then(|lesson| self.recall(rule, head, lesson)) {
+            outcome.recalled = true;
+            return Ok(Probed::Found(Found::recalled(found)));
+        }
         let asks = Instant::now();
         let probed = self.pool.probe(head, &super::reading(rule)).await;
         outcome.probe = Some(asks.elapsed());
-        Ok(match probed? {
+        let probed = probed?;
+        if let Probed::Found(found) = &probed {
+            self.told(lesson.as_ref(), found);
+        }
+        Ok(match probed {
             Probed::Found(found) if identity.is_collection => {
                 Probed::Found(Found { representation: found.representation.of_collection(), ..found })
             }

@@ -9,6 +9,7 @@ mod judge;
 mod observe;
 pub mod outcome;
 mod read;
+mod recall;
 mod reconsider;
 mod relay;
 mod serve;

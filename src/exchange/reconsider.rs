@@ -10,6 +10,7 @@ use crate::guard::verdict::{Reason, Verdict};
 use crate::memory::puts::{Produced, Successful};
 use crate::semantics::repair::Repairs;
 use crate::semantics::representation::{Current, Representation};
+use crate::upstream::probe::Shown;
 
 impl Exchange {
     /// Looks once more at a write whose If-Match failed, beside the last successful PUT of its document.
@@ -45,7 +46,7 @@ impl Exchange {
                 // It shows what was sent, under this very entity-tag.
                 let is_shown = async || {
                     let shown = self.pool.read_back(head, contents, &super::reading(rule)).await;
-                    shown.is_some_and(|tag| tag == current.tag)
+                    shown.and_then(Shown::own_tag).is_some_and(|tag| tag == current.tag)
                 };
                 tag_of(rule.etag, contents) == current.tag
                     || (rule.read_back != ReadBack::Never && is_shown().await)

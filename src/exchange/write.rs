@@ -97,11 +97,11 @@ impl Exchange {
 
     /// Reads back what a successful write left behind, puts the entity-tag of what was sent on its answer, and
     /// remembers it. Its hold is still held.
-    async fn note_written(&self, intent: &Intent, response: &mut Response<Answered>) {
-        let Intent { rule, head, contents, stated, .. } = intent;
+    async fn note_written(self: &Arc<Self>, intent: &Intent, response: &mut Response<Answered>) {
+        let Intent { rule, head, contents, identity, stated, .. } = intent;
         let status = response.status();
         let shown = match reads_back(rule.read_back, &head.method, !stated.is_empty(), status) {
-            true => self.pool.read_back(head, contents, &super::reading(rule)).await,
+            true => self.read_back(rule, head, identity, contents).await,
             false => None,
         };
         if let Some(tag) = &shown {

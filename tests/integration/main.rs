@@ -27,6 +27,7 @@ mod observe;
 #[cfg(feature = "test-faults")]
 mod panic;
 mod races;
+mod recall;
 mod reconsider;
 mod relay;
 mod repairs;
