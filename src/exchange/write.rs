@@ -14,11 +14,12 @@ use super::failure::Failure;
 use super::outcome::Outcome;
 use super::reconsider::{Judged, put};
 use crate::body::contents::Contents;
-use crate::fault;
+use crate::fault::{self, Mutant};
 use crate::guard::evaluate::evaluate;
 use crate::guard::plan::{Plan, plan};
 use crate::guard::settle::{Settlement, reads_back, settle};
 use crate::guard::verdict::Verdict;
+use crate::resource::Scope;
 use crate::rule::Rule;
 use crate::rule::identity::{Identity, Unidentified, identify, overridden_in_form};
 use crate::semantics::last_modified::date;
@@ -59,7 +60,7 @@ impl Exchange {
 
         // hold
         let waits = Instant::now();
-        let hold = self.holds.take(identity.scope).await.map_err(Failure::Denied)?;
+        let hold = self.holds.take(scope(&identity, outcome)).await.map_err(Failure::Denied)?;
         outcome.hold = Some(waits.elapsed());
         assert!(!fault::is_ordered(&head.headers, "panic-under-hold"), "ordered by a test");
 
@@ -116,6 +117,11 @@ impl Exchange {
         let (found, probed) = found.map(|found| (found.representation, found.lease)).unzip();
 
         self.trust(rule, &stated);
+
+        let hold = match fault::is_mutant(Mutant::CheckedBeforeHold) {
+            true => self.holds.take(identity.scope).await.map_err(Failure::Denied)?,
+            false => hold,
+        };
 
         // forward: the last thing a client that leaves can prevent is this
         let lease = self.pool.lend_for_write(probed.flatten()).await.map_err(Failure::Unsent)?;
@@ -199,6 +205,14 @@ impl Exchange {
         let streamed = Streamed::new(told.body, told.lease);
         Ok(answer::without_tag(http::Response::from_parts(told.head, streamed)))
     }
+}
+
+/// What a write holds; with some defects, which a test orders, nothing that anybody else would hold.
+fn scope(identity: &Identity, outcome: &Outcome) -> Scope {
+    if fault::is_mutant(Mutant::HoldTakenOut) || fault::is_mutant(Mutant::CheckedBeforeHold) {
+        return Scope::new("nobody else's", [outcome.client.to_string().as_str()]);
+    }
+    identity.scope
 }
 
 /// Names the document of a write, whose body must not make another method of it.

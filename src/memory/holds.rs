@@ -14,6 +14,7 @@ use dashmap::DashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::fault::{self, Mutant};
 use crate::resource::Scope;
 
 /// The bounds of holds.
@@ -229,7 +230,9 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Some(hold) = self.0.take() {
+        if let Some(hold) = self.0.take()
+            && !fault::is_mutant(Mutant::ReleasedOnUnknown)
+        {
             hold.place.holds.stamp(hold.place.scope);
         }
     }

@@ -15,6 +15,7 @@ use super::send::Outgoing;
 use super::streamed::Streamed;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
+use crate::fault::{self, Mutant};
 use crate::guard::settle::is_own;
 use crate::semantics::credentials::is_signed;
 use crate::semantics::entity_tag::EntityTag;
@@ -159,7 +160,8 @@ impl Pool {
         });
         match shown.await.ok()?? {
             (contents, Representation::Current(current))
-                if is_own(&sent.to_bytes(), &contents.to_bytes()) =>
+                if is_own(&sent.to_bytes(), &contents.to_bytes())
+                    || fault::is_mutant(Mutant::ReadBackUnseen) =>
             {
                 Some(current.tag)
             }
