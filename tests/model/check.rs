@@ -138,3 +138,139 @@ pub(crate) fn is_linearizable(operations: &[&Operation]) -> bool {
     }
     false
 }
+
+/// The checkers on histories that fit on a page.
+mod by_hand {
+    use std::sync::Arc;
+
+    use super::{Call, Got, NEVER, Operation, Stated, check};
+    use crate::event::COUNTER;
+    use crate::reference::tag;
+
+    fn put(id: u64, stated: Stated, got: Got, moments: (u64, u64)) -> Operation {
+        let call = Call::Put { body: body(id), stated };
+        Operation {
+            id,
+            client: "a client".into(),
+            document: 0,
+            call,
+            got,
+            begun: moments.0,
+            ended: moments.1,
+        }
+    }
+
+    fn read(id: u64, shown: Option<u64>, moments: (u64, u64)) -> Operation {
+        let got = Got::Shown(shown.map(body));
+        let call = Call::Read;
+        Operation {
+            id,
+            client: "a client".into(),
+            document: 0,
+            call,
+            got,
+            begun: moments.0,
+            ended: moments.1,
+        }
+    }
+
+    fn body(id: u64) -> Arc<str> {
+        format!("{{\"id\":{id}}}").into()
+    }
+
+    fn over(id: u64) -> Stated {
+        Stated::Tag(tag(&Some(body(id))).expect("it is there"))
+    }
+
+    const DONE: Got = Got::Done { tag: None };
+
+    #[test]
+    fn what_a_single_writer_could_have_done_is_no_breach() {
+        let histories = [
+            vec![
+                put(1, Stated::Nothing, DONE, (0, 1)),
+                put(2, over(1), DONE, (2, 3)),
+                read(3, Some(2), (4, 5)),
+            ],
+            // Two at a time, and the one that was first was sent last.
+            vec![
+                put(1, Stated::Nothing, DONE, (0, 1)),
+                put(3, over(2), DONE, (2, 5)),
+                put(2, over(1), DONE, (3, 4)),
+            ],
+            // Unknown: applied late, in time, or not at all.
+            vec![
+                put(1, Stated::Missing, Got::Unknown, (0, NEVER)),
+                read(2, None, (1, 2)),
+                read(3, Some(1), (3, 4)),
+            ],
+            vec![
+                put(1, Stated::Missing, Got::Unknown, (0, NEVER)),
+                read(2, Some(1), (1, 2)),
+                read(3, Some(1), (3, 4)),
+            ],
+            vec![
+                put(1, Stated::Missing, Got::Unknown, (0, NEVER)),
+                read(2, None, (1, 2)),
+                read(3, None, (3, 4)),
+            ],
+        ];
+        for history in histories {
+            assert_eq!(check(&history), Vec::<String>::new(), "{history:#?}");
+        }
+    }
+
+    #[test]
+    fn what_no_single_writer_could_have_done_is_a_breach() {
+        let first = || put(1, Stated::Nothing, DONE, (0, 1));
+        let refused = |named| Got::Refused { status: 412, tag: tag(&Some(body(named))) };
+        let histories = [
+            ("two successors", vec![first(), put(2, over(1), DONE, (2, 4)), put(3, over(1), DONE, (3, 5))]),
+            ("a stale read", vec![first(), put(2, over(1), DONE, (2, 3)), read(4, Some(1), (4, 5))]),
+            ("a write that is gone", vec![first(), read(2, None, (2, 3))]),
+            ("a late one over another", {
+                let late = put(2, over(1), Got::Unknown, (2, NEVER));
+                vec![
+                    first(),
+                    late,
+                    put(3, over(1), DONE, (3, 4)),
+                    read(4, Some(3), (5, 6)),
+                    read(5, Some(2), (7, 8)),
+                ]
+            }),
+            ("refused without a reason", vec![first(), put(2, over(1), refused(1), (2, 3))]),
+            ("a tag of something else", {
+                let told = Got::Done { tag: tag(&Some(body(7))) };
+                vec![put(1, Stated::Nothing, told, (0, 1))]
+            }),
+            ("a replay of nothing", vec![first(), put(2, over(1), Got::AlreadyApplied, (2, 3))]),
+        ];
+        for (name, history) in histories {
+            assert!(!check(&history).is_empty(), "{name}: {history:#?}");
+        }
+    }
+
+    #[test]
+    fn a_counter_is_what_was_acknowledged() {
+        let counter = |shown: u64, unknown: Got| {
+            let text = |count: u64, id: u64| Arc::from(format!("{{\"count\":{count},\"id\":{id}}}"));
+            let mut history = vec![
+                put(1, Stated::Missing, DONE, (0, 1)),
+                put(2, Stated::Nothing, unknown, (2, NEVER)),
+                read(3, None, (4, 5)),
+            ];
+            history[0].call = Call::Put { body: text(1, 1), stated: Stated::Missing };
+            history[1].call = Call::Put { body: text(2, 2), stated: Stated::Nothing };
+            history[2].got = Got::Shown(Some(text(shown, shown)));
+            for operation in &mut history {
+                operation.document = COUNTER;
+            }
+            check(&history).into_iter().filter(|broken| broken.contains("increments")).count()
+        };
+        assert_eq!(counter(1, Got::Unknown), 0);
+        assert_eq!(counter(2, Got::Unknown), 0);
+        assert_eq!(counter(0, Got::Unknown), 1);
+        assert_eq!(counter(3, Got::Unknown), 1);
+        assert_eq!(counter(1, DONE), 1);
+    }
+}

@@ -164,7 +164,7 @@ impl Profile {
     pub(crate) fn configuration(self) -> String {
         format!(
             "[upstream]\nresponse-timeout = \"{}ms\"\nsettle-time = \"{}ms\"\nread-back-timeout = \"200ms\"\n\
-             [guard]\nhold-wait = \"{}ms\"\n",
+             [guard]\nhold-wait = \"{}ms\"\n[log]\naccess = false\n",
             self.response_timeout_ms(),
             self.settle_ms(),
             self.hold_wait_ms()

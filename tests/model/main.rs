@@ -17,6 +17,7 @@ mod history;
 mod mutants;
 mod reference;
 mod run;
+mod soak;
 #[allow(dead_code, reason = "the kit is that of the integration tests, and not all of it is needed here")]
 #[path = "../integration/support/mod.rs"]
 mod support;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, RwLock, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::check::{check, count};
 use crate::event::{COUNTER, Condition, Conduct, DOCUMENTS, Event, PROFILE, Profile, ReadFault};
@@ -18,7 +18,7 @@ use crate::reference::{Call, Got, State, Stated, tag};
 use crate::support::client::{Answer, Client, request};
 use crate::support::proxy::Proxy;
 use crate::support::wire::{Ending, Wire};
-use crate::support::xapi::{JSON, V1, agent_profile, state_ids, state_of};
+use crate::support::xapi::{JSON, V1, agent_profile, state_of};
 use crate::upstream::{ID, ORDER, Upstream};
 
 /// How many clients there are, and how much each of them does.
@@ -53,93 +53,106 @@ impl Report {
     }
 }
 
-/// Lets happen what a seed says, on a runtime of its own. A mutant of the proxy may take its place.
+/// Lets happen what a seed says, with a proxy of its own. A mutant may take the proxy's place.
 pub(crate) fn run(seed: u64, mutant: Option<&str>) -> Report {
+    let site = Site::start(Profile::of(seed), mutant);
+    run_at(&site, seed)
+}
+
+/// Lets happen what a seed says, on a runtime of its own.
+pub(crate) fn run_at(site: &Arc<Site>, seed: u64) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(history(seed, mutant))
+    runtime.block_on(history(site, seed))
+}
+
+/// A proxy and its upstream.
+#[derive(Debug)]
+pub(crate) struct Site {
+    profile: Profile,
+    upstream: Upstream,
+    environment: Vec<(&'static str, String)>,
+    proxy: Mutex<Option<Proxy>>,
+    /// Where the proxy listens, while there is one.
+    address: watch::Sender<Option<SocketAddr>>,
 }
 
 /// What all clients of a history share.
 #[derive(Debug)]
 struct World {
-    profile: Profile,
+    site: Arc<Site>,
     history: Arc<History>,
-    upstream: Upstream,
     targets: Vec<String>,
-    proxy: Mutex<Option<Proxy>>,
-    environment: Vec<(&'static str, String)>,
-    /// Where the proxy listens, while there is one.
-    address: watch::Sender<Option<SocketAddr>>,
     /// Whoever writes through the proxy reads this; a foreign writer writes it.
     quiet: RwLock<()>,
     /// Until when a write that nobody waits for any more may be on its way.
-    unsettled: Mutex<tokio::time::Instant>,
+    unsettled: Mutex<Instant>,
     refusals: AtomicU64,
     broken: Mutex<Vec<String>>,
 }
 
-async fn history(seed: u64, mutant: Option<&str>) -> Report {
-    let profile = Profile::of(seed);
-    let history = Arc::new(History::default());
-    let targets = vec![
-        state_of(&seed.to_string(), "a"),
-        state_of(&seed.to_string(), "b"),
-        agent_profile(&seed.to_string()),
-        state_of(&format!("{seed}-counter"), "count"),
-    ];
-    let settle_time = Duration::from_millis(profile.settle_ms());
-    let upstream = Upstream::start(&history, &targets, settle_time);
-    let environment = mutant.map(|name| ("STALEGUARD_MUTANT", name.to_owned())).into_iter().collect();
+async fn history(site: &Arc<Site>, seed: u64) -> Report {
+    let profile = site.profile;
     let world = Arc::new(World {
-        profile,
-        history,
-        upstream,
-        targets,
-        proxy: Mutex::new(None),
-        environment,
-        address: watch::Sender::new(None),
+        site: Arc::clone(site),
+        history: Arc::default(),
+        targets: vec![
+            state_of(&seed.to_string(), "a"),
+            state_of(&seed.to_string(), "b"),
+            agent_profile(&seed.to_string()),
+            state_of(&format!("{seed}-counter"), "count"),
+        ],
         quiet: RwLock::new(()),
-        unsettled: Mutex::new(tokio::time::Instant::now()),
+        unsettled: Mutex::new(Instant::now()),
         refusals: AtomicU64::new(0),
         broken: Mutex::default(),
     });
-    world.start_proxy().await;
+    site.upstream.open(&world.history, &world.targets);
+    let actor = |number| Actor { world: Arc::clone(&world), number, seen: BTreeMap::new(), last: None };
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
-        let actor = Actor { world: Arc::clone(&world), number, seen: BTreeMap::new(), last: None };
-        clients.spawn(actor.follow(profile.plan(seed, number, EVENTS)));
+        clients.spawn(actor(number).follow(profile.plan(seed, number, EVENTS)));
     }
     while let Some(ended) = clients.join_next().await {
         ended.unwrap();
     }
     if profile != Profile::HangUps {
-        sleep(world.longest()).await;
+        // What comes late would be seen.
+        sleep(site.longest()).await;
     }
-    let mut last = Actor { world: Arc::clone(&world), number: CLIENTS, seen: BTreeMap::new(), last: None };
+    let mut last = actor(CLIENTS);
     for document in 0..DOCUMENTS {
         last.read(document, ReadFault::Late { ms: 0 }).await;
     }
-    drop(last);
-    world.proxy.lock().await.take();
+    site.upstream.close(&world.targets);
     let operations = world.history.operations();
     let mut broken = world.broken.lock().await.clone();
     broken.extend(check(&operations));
     Report { seed, operations, broken, refusals: world.refusals.load(Ordering::Relaxed) }
 }
 
-impl World {
-    /// How long a write may be under way whose client has gone.
-    fn longest(&self) -> Duration {
-        Duration::from_millis(self.profile.response_timeout_ms() + self.profile.settle_ms())
+impl Site {
+    pub(crate) fn start(profile: Profile, mutant: Option<&str>) -> Arc<Self> {
+        let upstream = Upstream::start(Duration::from_millis(profile.settle_ms()));
+        let environment = mutant.map(|name| ("STALEGUARD_MUTANT", name.to_owned())).into_iter().collect();
+        let (address, _) = watch::channel(None);
+        let mut site = Self { profile, upstream, environment, proxy: Mutex::new(None), address };
+        *site.proxy.get_mut() = Some(site.proxy());
+        Arc::new(site)
     }
 
-    async fn start_proxy(&self) {
+    /// Starts a proxy.
+    fn proxy(&self) -> Proxy {
         let environment: Vec<(&str, &str)> =
             self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let upstream = format!("http://{}", self.upstream.address());
         let proxy = Proxy::spawn_in(&environment, &upstream, &self.profile.configuration(), &[]);
         self.address.send_replace(Some(proxy.address));
-        *self.proxy.lock().await = Some(proxy);
+        proxy
+    }
+
+    /// How long a write may be under way whose client has gone.
+    fn longest(&self) -> Duration {
+        Duration::from_millis(self.profile.response_timeout_ms() + self.profile.settle_ms())
     }
 
     /// Kills the proxy, and starts another once no write of the first can be applied any more.
@@ -149,28 +162,47 @@ impl World {
         proxy.panics_are_expected();
         proxy.signal("KILL");
         drop(proxy);
-        self.unsettle().await;
+        // The next process knows nothing of the writes that this one has sent.
         sleep(self.longest()).await;
-        self.start_proxy().await;
+        *self.proxy.lock().await = Some(self.proxy());
     }
 
     async fn stop(&self, time: Duration) {
-        self.proxy.lock().await.as_ref().expect("it runs").signal("STOP");
+        self.signal("STOP").await;
         sleep(time).await;
-        self.proxy.lock().await.as_ref().expect("it runs").signal("CONT");
+        self.signal("CONT").await;
     }
 
+    async fn signal(&self, name: &str) {
+        self.proxy.lock().await.as_ref().expect("it runs").signal(name);
+    }
+
+    pub(crate) fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// The memory that the proxy's process has in use, in KiB, where the system tells.
+    pub(crate) fn resident(&self) -> Option<u64> {
+        let pid = self.proxy.try_lock().ok()?.as_ref()?.pid();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().trim_end_matches(" kB").parse().ok())
+    }
+}
+
+impl World {
     /// Notes that a write may be on its way of which nobody will hear.
     async fn unsettle(&self) {
         // Twice as long as it may be, since nothing is gained by being exact.
-        *self.unsettled.lock().await = tokio::time::Instant::now() + 2 * self.longest();
+        *self.unsettled.lock().await = Instant::now() + 2 * self.site.longest();
     }
 
     /// Lets a foreign writer write, if nobody else can be writing.
     async fn foreign(&self, document: usize) {
         let _alone = self.quiet.write().await;
-        if *self.unsettled.lock().await < tokio::time::Instant::now() {
-            self.upstream.foreign(document);
+        if *self.unsettled.lock().await < Instant::now() {
+            self.site.upstream.foreign(&self.targets[document]);
         }
     }
 }
@@ -250,8 +282,8 @@ impl Actor {
             }
             Event::Foreign { document } => self.world.foreign(document).await,
             Event::TimePasses { ms } => sleep(Duration::from_millis(ms)).await,
-            Event::Stop { ms } => self.world.stop(Duration::from_millis(ms)).await,
-            Event::Kill => self.world.kill().await,
+            Event::Stop { ms } => self.world.site.stop(Duration::from_millis(ms)).await,
+            Event::Kill => self.world.site.kill().await,
         }
     }
 
@@ -346,7 +378,7 @@ impl Actor {
         let message = request(first.method, &first.target, &fields, body.as_bytes());
         let begun = world.history.now();
         let got = match self.exchange(first.method, &message, Some(conduct)).await {
-            Exchanged::Answered(answer) => told(&answer, world.profile),
+            Exchanged::Answered(answer) => told(&answer, world.site.profile),
             Exchanged::Unanswered => Told::Got(Got::Unknown),
             Exchanged::Unsent => Told::NoEffect,
         };
@@ -392,7 +424,7 @@ impl Actor {
 
     /// Sends a request and waits for its answer, unless it is planned otherwise.
     async fn exchange(&self, method: &str, message: &[u8], conduct: Option<Conduct>) -> Exchanged {
-        let mut address = self.world.address.subscribe();
+        let mut address = self.world.site.address.subscribe();
         let address =
             address.wait_for(Option::is_some).await.expect("the world outlives it").expect("it is there");
         let Ok(stream) = TcpStream::connect(address).await else { return Exchanged::Unsent };
@@ -454,6 +486,5 @@ fn told(answer: &Answer, profile: Profile) -> Told {
 
 /// The target of all State of a scope, from that of one of its documents.
 fn state_ids_of(target: &str) -> String {
-    debug_assert!(target.starts_with("/xapi/activities/state") && !state_ids().is_empty());
     target.split("&stateId=").next().expect("there is a first part").to_owned()
 }

@@ -34,12 +34,11 @@ pub(crate) struct Upstream {
 
 #[derive(Debug)]
 struct Shared {
-    history: Arc<History>,
-    /// The targets of all documents, as the store tells them apart.
-    keys: Vec<String>,
+    /// Whose document it is, and its number there, by its target as the store tells targets apart.
+    owners: Mutex<BTreeMap<String, (Arc<History>, usize)>>,
     documents: Mutex<BTreeMap<String, Arc<str>>>,
-    /// The operations before which a foreign writer has written.
-    preceded: Mutex<BTreeSet<String>>,
+    /// The operations before which a foreign writer has written, with their documents.
+    preceded: Mutex<BTreeSet<(String, String)>>,
     /// After this long, a request that has arrived is not applied any more.
     applies_within: Duration,
 }
@@ -54,10 +53,9 @@ struct Request {
 }
 
 impl Upstream {
-    pub(crate) fn start(history: &Arc<History>, targets: &[String], settle_time: Duration) -> Self {
+    pub(crate) fn start(settle_time: Duration) -> Self {
         let shared = Arc::new(Shared {
-            history: Arc::clone(history),
-            keys: targets.iter().map(|target| canonical(target)).collect(),
+            owners: Mutex::default(),
             documents: Mutex::default(),
             preceded: Mutex::default(),
             applies_within: settle_time * 8 / 10,
@@ -71,10 +69,26 @@ impl Upstream {
         self.server.address
     }
 
+    /// Lets a history have these documents.
+    pub(crate) fn open(&self, history: &Arc<History>, targets: &[String]) {
+        let mut owners = self.shared.owners.lock().unwrap();
+        let numbered = targets.iter().enumerate();
+        owners.extend(numbered.map(|(number, target)| (canonical(target), (Arc::clone(history), number))));
+    }
+
+    /// Forgets these documents.
+    pub(crate) fn close(&self, targets: &[String]) {
+        for key in targets.iter().map(|target| canonical(target)) {
+            self.shared.owners.lock().unwrap().remove(&key);
+            self.shared.documents.lock().unwrap().remove(&key);
+            self.shared.preceded.lock().unwrap().retain(|(document, _)| *document != key);
+        }
+    }
+
     /// A writer that goes around the proxy. Nobody may be between a question and a write of its scope.
-    pub(crate) fn foreign(&self, document: usize) {
+    pub(crate) fn foreign(&self, target: &str) {
         let mut documents = self.shared.documents.lock().unwrap();
-        self.shared.foreign(&mut documents, &self.shared.keys[document].clone());
+        self.shared.foreign(&mut documents, &canonical(target));
     }
 }
 
@@ -103,8 +117,9 @@ impl Shared {
     }
 
     fn foreign(&self, documents: &mut BTreeMap<String, Arc<str>>, key: &str) {
-        let (id, begun) = (self.history.id(), self.history.now());
-        let document = self.keys.iter().position(|known| known == key).expect("one of the documents");
+        // Nobody looks at it any more.
+        let Some((history, document)) = self.owners.lock().unwrap().get(key).cloned() else { return };
+        let (id, begun) = (history.id(), history.now());
         let body: Arc<str> = match document {
             COUNTER => {
                 format!("{{\"count\":{},\"id\":{id}}}", count(&documents.get(key).cloned()) + 1).into()
@@ -112,14 +127,14 @@ impl Shared {
             _ => format!("{{\"id\":{id}}}").into(),
         };
         documents.insert(key.to_owned(), Arc::clone(&body));
-        self.history.record(Operation {
+        history.record(Operation {
             id,
             client: "foreign".to_owned(),
             document,
             call: Call::Put { body, stated: Stated::Nothing },
             got: Got::Done { tag: None },
             begun,
-            ended: self.history.now(),
+            ended: history.now(),
         });
     }
 
@@ -127,7 +142,10 @@ impl Shared {
     fn read(&self, request: &Request, preceded: bool) -> Vec<u8> {
         let mut documents = self.documents.lock().unwrap();
         let address = Address::of(&request.target);
-        if preceded && !address.is_list() && self.preceded.lock().unwrap().insert(request.id.clone()) {
+        if preceded
+            && !address.is_list()
+            && self.preceded.lock().unwrap().insert((address.key.clone(), request.id.clone()))
+        {
             self.foreign(&mut documents, &address.key);
         }
         let reply = match documents.get(&address.key) {
