@@ -2,7 +2,8 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use crate::event::Profile;
 use crate::number;
@@ -52,11 +53,9 @@ impl Totals {
 #[ignore = "it takes as long as it is told to: tests/soak"]
 fn soak() {
     let minutes = number("STALEGUARD_SOAK_MINUTES").expect("tests/soak says how long");
+    let first = number("STALEGUARD_SOAK_SEED").expect("tests/soak says where to begin");
     let began = Instant::now();
     let ends = began + Duration::from_secs(60 * minutes);
-    // Every soak sees histories that nobody has seen before.
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
-    let first = since.as_secs() * 1_000;
     let (next, totals) = (AtomicU64::new(first), Mutex::new(Totals::default()));
     let sites =
         [Profile::Faults, Profile::Impatient, Profile::HangUps].map(|profile| Site::start(profile, None));
@@ -69,29 +68,30 @@ fn soak() {
             return seed;
         }
     };
+    let repeat = |make: &(dyn Fn() -> Report + Sync)| {
+        while Instant::now() < ends {
+            let report = make();
+            totals.lock().unwrap().add(&report);
+        }
+    };
     std::thread::scope(|scope| {
+        let (work, done) = channel::<()>();
         for site in &sites {
             for _ in 0..TOGETHER {
-                scope.spawn(|| {
-                    while Instant::now() < ends {
-                        let report = run_at(site, seed(site.profile()));
-                        totals.lock().unwrap().add(&report);
-                    }
+                let (work, seed, repeat) = (work.clone(), &seed, &repeat);
+                scope.spawn(move || {
+                    let _work = work;
+                    repeat(&|| run_at(site, seed(site.profile())));
                 });
             }
         }
         scope.spawn(|| {
-            while Instant::now() < ends {
-                let report = run(seed(Profile::Signals), None);
-                totals.lock().unwrap().add(&report);
-            }
+            let _work = work;
+            repeat(&|| run(seed(Profile::Signals), None));
         });
-        scope.spawn(|| {
-            while Instant::now() + SAYS < ends {
-                std::thread::sleep(SAYS);
-                totals.lock().unwrap().say(began);
-            }
-        });
+        while done.recv_timeout(SAYS) == Err(RecvTimeoutError::Timeout) {
+            totals.lock().unwrap().say(began);
+        }
     });
     let totals = totals.into_inner().unwrap();
     totals.say(began);
