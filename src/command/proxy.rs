@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::exchange::Exchange;
 use crate::memory::Memory;
+use crate::memory::generations::Generations;
 use crate::memory::holds::Holds;
 use crate::server::access_log::AccessLog;
 use crate::server::metrics::Metrics;
@@ -73,8 +74,10 @@ impl Proxy {
 /// What makes the exchanges of each core: rules and holds are shared, connections are a core's own.
 fn exchanges(config: &Config) -> Arc<MakeExchange> {
     let rules = Arc::new(config.rules.clone());
-    let holds = Holds::new(config.holds.clone());
-    let memory = Arc::new(Memory::new(config.remembered_max, Instant::now()));
+    let generations = config.validators.as_ref().map(|_| Generations::new());
+    let holds = Holds::withdrawing(config.holds.clone(), generations);
+    let memory = Memory::new(config.remembered_max, Instant::now(), config.validators.clone());
+    let memory = Arc::new(memory);
     let (untranslated, steadiness) = (Arc::default(), Arc::default());
     let under_way = Arc::new(Semaphore::new(config.upstream.connections));
     let (exchange, upstream) = (config.exchange.clone(), config.upstream.clone());

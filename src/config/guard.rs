@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use http::HeaderName;
 
 use super::duration::wait;
 use super::presets::{Preset, presets};
-use super::problem::Problems;
+use super::problem::{Problems, quoted};
 use super::section::Section;
 use super::size::size;
-use super::value::{Value, choice, count};
+use super::value::{Value, choice, count, list, text};
 use crate::guard::policy::Mode;
 use crate::guard::settle::ReadBack;
-use crate::memory::holds;
+use crate::memory::{holds, validators};
 use crate::semantics::cors::Cors;
 use crate::semantics::preconditions::Matching;
 
@@ -22,6 +23,7 @@ pub(super) struct Guard {
     pub(super) presets: Option<Vec<Preset>>,
     pub(super) holds: Option<holds::Settings>,
     pub(super) remembered_max: Option<u64>,
+    pub(super) validators: Option<validators::Settings>,
     pub(super) shared: Shared,
 }
 
@@ -42,6 +44,7 @@ pub(super) fn guard(section: &mut Section<'_, '_>, settle_time: Option<Duration>
         presets: section.read("presets", presets),
         holds: holds(section, settle_time),
         remembered_max: section.read("remembered-max", remembered_max),
+        validators: validators(section),
         shared: Shared::read(section),
     }
 }
@@ -58,6 +61,12 @@ fn holds(section: &mut Section<'_, '_>, settle_time: Option<Duration>) -> Option
         scopes: scopes?,
         settle_time: settle_time?,
     })
+}
+
+fn validators(section: &mut Section<'_, '_>) -> Option<validators::Settings> {
+    let recall_max = section.read("recall-max", wait);
+    let credential_fields = section.read("credential-fields", credential_fields);
+    Some(validators::Settings { recall_max: recall_max?, credential_fields: credential_fields? })
 }
 
 impl Shared {
@@ -97,6 +106,18 @@ fn document_max(value: &Value<'_>) -> Result<u64, Problems> {
 /// What does not fit is forgotten, which costs no correctness.
 fn remembered_max(value: &Value<'_>) -> Result<u64, Problems> {
     size(value, ByteSize::b(0)..=ByteSize::gib(64))
+}
+
+fn credential_fields(value: &Value<'_>) -> Result<Vec<HeaderName>, Problems> {
+    list(value, "[\"authorization\", \"cookie\"]", |member| {
+        let name = text(member)?;
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            member
+                .problem(format_args!("names something that is no header field: {}", quoted(name)))
+                .help("write the name alone, as in \"x-api-key\"")
+                .into()
+        })
+    })
 }
 
 fn read_back(value: &Value<'_>) -> Result<ReadBack, Problems> {

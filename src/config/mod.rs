@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 
-use crate::memory::holds;
+use crate::memory::{holds, validators};
 use crate::rule::select::Rules;
 use crate::{exchange, server};
 use guard::Guard;
@@ -63,6 +63,8 @@ pub struct Config {
     pub holds: holds::Settings,
     /// How much is remembered of documents that pass, in bytes.
     pub remembered_max: u64,
+    /// For whom and for how long it is remembered what documents hold; nothing where others write to the upstream too.
+    pub validators: Option<validators::Settings>,
     /// What an exchange may take.
     pub exchange: exchange::Settings,
     /// The guarded resources: the user's own first, in their order, then the presets'.
@@ -179,6 +181,8 @@ impl Sections {
     /// The settings, if none is missing.
     fn into_config(self) -> Option<Config> {
         let Self { listen, admin, upstream, log, guard, rules } = self;
+        let upstream = upstream.settings?;
+        let validators = guard.validators?;
         Some(Config {
             server: server::Settings {
                 address: listen.address?.value,
@@ -190,7 +194,8 @@ impl Sections {
                 access_log: log.access?,
             },
             admin: admin?.value,
-            upstream: upstream.settings?,
+            validators: upstream.exclusive.then_some(validators),
+            upstream,
             holds: guard.holds?,
             remembered_max: guard.remembered_max?,
             exchange: exchange::Settings { body_timeout: listen.body_timeout?, linger: listen.linger? },

@@ -49,9 +49,12 @@ fn with_examples(text: &str) -> String {
 
 /// A configuration as a text that is the same for the same settings: hash maps are put in order.
 fn shown(config: &Config) -> String {
-    let Config { server, admin, upstream, holds, exchange, rules, log_level, remembered_max } = config;
+    let Config { server, admin, upstream, holds, exchange, rules, log_level, remembered_max, validators } =
+        config;
     let rules: Vec<String> = rules.0.iter().map(|rule| shown_rule(rule)).collect();
-    format!("{server:#?}{admin:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max}")
+    format!(
+        "{server:#?}{admin:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max}{validators:?}"
+    )
 }
 
 fn shown_rule(rule: &Rule) -> String {
@@ -276,7 +279,7 @@ fn every_key_of_every_embedded_file_has_a_reason() {
 #[test]
 fn what_is_read() {
     type Row = (&'static str, &'static str, fn(&Config) -> String, &'static str);
-    let rows: [Row; 25] = [
+    let rows: [Row; 28] = [
         ("an IPv6 address", "[listen]\naddress = \"[::1]:0\"", |c| c.server.address.to_string(), "[::1]:0"),
         ("one connection", "[listen]\nconnections = 1", |c| c.server.connections.to_string(), "1"),
         (
@@ -308,6 +311,24 @@ fn what_is_read() {
             "65536",
         ),
         ("exclusive", "[upstream]\nexclusive = true", |c| c.upstream.exclusive.to_string(), "true"),
+        (
+            "what is recalled for whom",
+            "[upstream]\nexclusive = true",
+            |c| format!("{:?}", c.validators.as_ref().expect("it is exclusive")),
+            "Settings { recall_max: 60s, credential_fields: [\"authorization\", \"cookie\"] }",
+        ),
+        (
+            "for whom else",
+            "[upstream]\nexclusive = true\n[guard]\nrecall-max = \"0s\"\ncredential-fields = [\"X-Api-Key\"]",
+            |c| format!("{:?}", c.validators.as_ref().expect("it is exclusive")),
+            "Settings { recall_max: 0ns, credential_fields: [\"x-api-key\"] }",
+        ),
+        (
+            "nothing is recalled where others write too",
+            "[guard]\nrecall-max = \"1h\"",
+            |c| format!("{:?}", c.validators),
+            "None",
+        ),
         (
             "the settle time of holds",
             "[upstream]\nsettle-time = \"1s\"",

@@ -19,6 +19,7 @@ use crate::body::contents::Contents;
 use crate::body::paced::Interrupted;
 use crate::guard::policy::Mode;
 use crate::guard::verdict::{Reason, Refusal};
+use crate::memory::holds::Unheld;
 use crate::rule::Rule;
 use crate::semantics::cors::{self, Cors, Repair};
 use crate::semantics::entity_tag::EntityTag;
@@ -260,6 +261,19 @@ fn revalidated(fields: &mut HeaderMap) {
 fn without_framing(fields: &mut HeaderMap) {
     for name in [CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING] {
         fields.remove(name);
+    }
+}
+
+impl AnswerBody {
+    /// The same body, of the answer to what went on without a hold: once it is whole, the outcome is known.
+    pub(super) fn settling(self, unheld: Unheld) -> Self {
+        match self {
+            Self::Contents(contents) => {
+                unheld.settle();
+                Self::Contents(contents)
+            }
+            Self::Streamed(streamed) => Self::Streamed(streamed.settling(unheld)),
+        }
     }
 }
 

@@ -86,6 +86,14 @@ impl Exchange {
                 self.stop_translating_if_it_was_that(rule, &forwarded);
                 forwarded
             }
+            Ok(Probed::Found(now)) if self.is_outdated(found.as_ref(), &now.representation) => {
+                let clearance = clearance.renewed(&now.representation);
+                let write = Write { hold, clearance, head, contents };
+                match self.pool.lend_for_write(now.lease).await {
+                    Ok(lease) => self.pool.forward(write, lease, max, || true).await,
+                    Err(failure) => Forwarded::Unsent(write.hold, failure),
+                }
+            }
             Ok(Probed::Found(now)) => {
                 now.give_back();
                 Forwarded::Answered(hold.begin(), response)
@@ -99,6 +107,20 @@ impl Exchange {
     /// Whether an answer with this status tells the outcome of a write; the configuration may say otherwise even of 412.
     fn is_known(&self, status: StatusCode) -> bool {
         settle(status, &self.pool.settings().unknown_outcome) == Settlement::Known
+    }
+
+    /// Whether the upstream has another entity-tag of its own by now for the very same document: one that was recalled
+    /// may be older than its last restart.
+    fn is_outdated(&self, before: Option<&Representation>, now: &Representation) -> bool {
+        match (before, now) {
+            (Some(Representation::Current(before)), Representation::Current(now)) => {
+                self.memory.validators.is_some()
+                    && before.tag == now.tag
+                    && now.upstream_tag.is_some()
+                    && before.upstream_tag != now.upstream_tag
+            }
+            _ => false,
+        }
     }
 
     /// Notes that the upstream does not know its own entity-tags, once a write has succeeded without.

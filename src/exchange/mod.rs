@@ -8,6 +8,7 @@ mod forward;
 mod observe;
 pub mod outcome;
 mod read;
+mod recall;
 mod reconsider;
 mod relay;
 mod serve;

@@ -57,7 +57,7 @@ impl Exchange {
         onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
         if is_ambiguous {
             outcome.verdict = Some("ambiguous");
-            return self.relay(head, body).await;
+            return self.relay_unheld(head, body).await;
         }
         if !is_write {
             let answer = self.relay(head, body).await?;
@@ -68,7 +68,7 @@ impl Exchange {
             Ok(Collected::Whole(contents)) => contents,
             Ok(Collected::TooLarge(body)) => {
                 outcome.verdict = Some("body-too-large");
-                return self.relay(head, body).await;
+                return self.relay_unheld(head, body).await;
             }
             Err(Interrupted::Stalled) => return Err(Failure::BodyStalled),
             Err(Interrupted::Broken(_)) => return Err(Failure::BodyBroken),
@@ -93,7 +93,7 @@ impl Exchange {
             Ok(Collected::Whole(form)) => form,
             Ok(Collected::TooLarge(body)) => {
                 outcome.verdict = Some("body-too-large");
-                return self.relay(head, body).await;
+                return self.relay_unheld(head, body).await;
             }
             Err(Interrupted::Stalled) => return Err(Failure::BodyStalled),
             Err(Interrupted::Broken(_)) => return Err(Failure::BodyBroken),
@@ -132,7 +132,7 @@ impl Exchange {
                 self.forward_observed(rule, Write { hold, clearance, head, contents }).await
             }
             // Without a hold it is a request like any other.
-            None => self.relay(head, Outgoing::from(contents)).await,
+            None => self.relay_unheld(head, Outgoing::from(contents)).await,
         }
     }
 

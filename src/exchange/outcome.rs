@@ -38,6 +38,8 @@ pub struct Outcome {
     pub failure: Option<&'static str>,
     /// How long the write waited for its hold.
     pub hold: Option<Duration>,
+    /// Whether what the upstream holds was known without a probe.
+    pub recalled: bool,
     /// How long the probe took.
     pub probe: Option<Duration>,
 }
@@ -59,6 +61,7 @@ impl Outcome {
             suspicious: false,
             failure: None,
             hold: None,
+            recalled: false,
             probe: None,
         }
     }

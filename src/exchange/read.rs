@@ -42,8 +42,12 @@ impl Exchange {
         let reader = Credentials::of(&head.headers);
         let stated = Preconditions::from_fields(&head.headers, rule.matching);
         let wants_body = head.method != Method::HEAD;
+        let lesson = identity.and_then(|identity| self.lesson(rule, &head, identity));
         // forward
         onward::read(&mut head);
+        if lesson.is_some() {
+            onward::past_caches(&mut head);
+        }
         let request = Request::from_parts(head, Outgoing::Contents(Contents::default()));
         let (response, lease) =
             self.pool.fetch(request, Purpose::Repeatable).await.map_err(Failure::Upstream)?;
@@ -51,6 +55,9 @@ impl Exchange {
         asked.heard(&head.headers);
         let body = Paced::new(body, self.pool.settings().response_timeout);
         let is_document = head.status == StatusCode::OK;
+        if rule.absent.statuses.contains(&head.status) {
+            self.learned(lesson.as_ref(), &head.headers, &Representation::Missing);
+        }
         // What a HEAD does not want is read all the same where it ends, since that frees the connection.
         if is_event_stream(&head) || (wants_body && !is_document) {
             return Ok(without_body_for_head(answer::without_tag(joined(head, body, lease)), wants_body));
@@ -71,6 +78,7 @@ impl Exchange {
         let Some((contents, found)) = take_in(&head.headers, &contents, &super::reading(rule)) else {
             return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
         };
+        self.learned(lesson.as_ref(), &head.headers, &found);
         let Representation::Current(current) = &found else {
             return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
         };

@@ -26,7 +26,7 @@ use crate::semantics::preconditions::Preconditions;
 use crate::semantics::put::{Label, Put};
 use crate::semantics::repair::Repairs;
 use crate::semantics::representation::{Current, Representation};
-use crate::upstream::probe::{Found, Probed};
+use crate::upstream::probe::{Found, Probed, Shown};
 
 /// A write whose verdict is looked at once more.
 pub(super) struct Judged<'a> {
@@ -74,7 +74,7 @@ impl Exchange {
     /// Whether the upstream shows what was sent, under this very entity-tag.
     async fn shows(&self, write: &Judged<'_>, sent: &Contents, current: &Current) -> bool {
         let shown = self.pool.read_back(write.head, sent, &super::reading(write.rule)).await;
-        shown.is_some_and(|tag| tag == current.tag)
+        shown.and_then(Shown::own_tag).is_some_and(|tag| tag == current.tag)
     }
 
     /// Remembers a PUT that has succeeded, and what a read-back has shown of it. Its hold is still held.

@@ -7,6 +7,7 @@ use super::Exchange;
 use super::answer::{self, Answer};
 use super::failure::Failure;
 use crate::body::paced::Paced;
+use crate::guard::settle::{Settlement, settle};
 use crate::upstream;
 use crate::upstream::onward;
 use crate::upstream::pool::Purpose;
@@ -14,6 +15,22 @@ use crate::upstream::send::Outgoing;
 use crate::upstream::streamed::Streamed;
 
 impl Exchange {
+    /// Relays what may be a write on a guarded resource and has no hold: nothing is known of any document until its
+    /// outcome is.
+    pub(super) async fn relay_unheld(
+        &self,
+        head: Parts,
+        body: impl Into<Outgoing>,
+    ) -> Result<Answer, Failure> {
+        let unheld = self.holds.begin_unheld();
+        let answer = self.relay(head, body).await?;
+        Ok(match (settle(answer.status(), &self.pool.settings().unknown_outcome), unheld) {
+            (Settlement::Known, Some(unheld)) => answer.map(|body| body.settling(unheld)),
+            // Dropping it says that the outcome is unknown.
+            (Settlement::Unknown, _) | (Settlement::Known, None) => answer,
+        })
+    }
+
     /// Passes a request on, and the answer back, as they come. The head is already fit for the next hop.
     pub(super) async fn relay(&self, mut head: Parts, body: impl Into<Outgoing>) -> Result<Answer, Failure> {
         let purpose = purpose(&head.method);

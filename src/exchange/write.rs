@@ -101,7 +101,9 @@ impl Exchange {
             Verdict::Forward(clearance) => clearance,
             Verdict::Refuse(refusal) => {
                 found.into_iter().for_each(Found::give_back);
-                self.doubt(rule, &head, &refusal).await;
+                if !outcome.recalled {
+                    self.doubt(rule, &head, &refusal).await;
+                }
                 return Ok(answer::refused(&refusal, asked));
             }
             Verdict::Applied(tag) => {
@@ -146,7 +148,7 @@ impl Exchange {
                 Settlement::Unknown => return Ok(answer::written(response)),
             };
             let shown = match reads_back(rule.read_back, &head.method, !stated.is_empty(), status) {
-                true => this.pool.read_back(&head, &contents, &super::reading(&rule)).await,
+                true => this.read_back(&rule, &head, &identity, &contents).await,
                 false => None,
             };
             if let Some(tag) = &shown {
@@ -165,7 +167,7 @@ impl Exchange {
         .await
     }
 
-    /// Asks what the resource holds.
+    /// Recalls what the resource holds, or asks. It needs the hold.
     pub(super) async fn learn(
         &self,
         rule: &Rule,
@@ -173,10 +175,19 @@ impl Exchange {
         identity: &Identity,
         outcome: &mut Outcome,
     ) -> Result<Probed, upstream::failure::Failure> {
+        let lesson = self.lesson(rule, head, identity);
+        if let Some(found) = lesson.as_ref().and_then(|lesson| self.recall(rule, head, lesson)) {
+            outcome.recalled = true;
+            return Ok(Probed::Found(Found::recalled(found)));
+        }
         let asks = Instant::now();
         let probed = self.pool.probe(head, &super::reading(rule)).await;
         outcome.probe = Some(asks.elapsed());
         Ok(match probed? {
+            Probed::Found(found) if !found.by_service && !identity.is_collection => {
+                self.learned(lesson.as_ref(), &found.fields, &found.representation);
+                Probed::Found(found)
+            }
             Probed::Found(found) if identity.is_collection => {
                 Probed::Found(Found { representation: found.representation.of_collection(), ..found })
             }

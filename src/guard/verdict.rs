@@ -111,6 +111,14 @@ impl Clearance {
         }
     }
 
+    /// The same, with the upstream's own entity-tag as it is now, where it was told the one that it had before.
+    pub fn renewed(self, found: &Representation) -> Self {
+        match self.onward {
+            Onward::IfMatch(_) => Self { onward: Onward::over(found) },
+            Onward::AsStated | Onward::IfNoneMatchAny | Onward::Removed => self,
+        }
+    }
+
     /// The same, without the upstream's own entity-tag, which it has refused before.
     ///
     /// `If-None-Match: *` names no tag and stays: the upstream may know of a document that this writer cannot see.

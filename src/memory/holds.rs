@@ -14,6 +14,7 @@ use dashmap::DashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::generations::{Generation, Generations, Raised};
 use crate::fault::{self, Mutant};
 use crate::resource::Scope;
 
@@ -41,6 +42,10 @@ pub struct Holds {
     waiting: AtomicUsize,
     /// When scopes were stamped, oldest first, so that their slots are freed although nobody asks for them.
     stamped: Mutex<VecDeque<(Instant, Scope)>>,
+    /// What writes withdraw; nothing where nothing is recalled.
+    generations: Option<Arc<Generations>>,
+    /// The last write without a hold whose outcome is unknown.
+    unheld: Mutex<Option<Unsettled>>,
 }
 
 /// What is kept for a scope while somebody uses it or its last write may still be applied.
@@ -49,7 +54,15 @@ struct Slot {
     /// One permit: the turn to write. Tokio's semaphore hands it on in order of arrival.
     turn: Arc<Semaphore>,
     users: usize,
-    unsettled_until: Option<Instant>,
+    unsettled: Option<Unsettled>,
+}
+
+/// A write that may still be applied.
+#[derive(Debug)]
+struct Unsettled {
+    until: Instant,
+    /// What it has withdrawn stays withdrawn as long.
+    _raised: Option<Raised>,
 }
 
 /// Why a hold was not given.
@@ -73,7 +86,14 @@ pub struct Hold {
 
 /// A hold under which a write is on its way. Dropping it stamps the scope as unsettled.
 #[derive(Debug)]
-pub struct InFlight(Option<Hold>);
+pub struct InFlight(Option<(Hold, Option<Raised>)>);
+
+/// What may be a write and goes on without a hold. Dropping it leaves all scopes unknown for the settle time.
+#[derive(Debug)]
+pub struct Unheld {
+    holds: Arc<Holds>,
+    raised: Option<Raised>,
+}
 
 /// Being among the users of a slot, so that it is not freed.
 #[derive(Debug)]
@@ -85,12 +105,19 @@ struct Place {
 impl Holds {
     /// No scope is held.
     pub fn new(settings: Settings) -> Arc<Self> {
+        Self::withdrawing(settings, None)
+    }
+
+    /// No scope is held. Every write withdraws what is known of its scope by raising its generation.
+    pub fn withdrawing(settings: Settings, generations: Option<Arc<Generations>>) -> Arc<Self> {
         Arc::new(Self {
             settings,
             slots: DashMap::new(),
             used: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             stamped: Mutex::default(),
+            generations,
+            unheld: Mutex::default(),
         })
     }
 
@@ -113,8 +140,27 @@ impl Holds {
         };
         if let Some(until) = place.unsettled_within(deadline)? {
             sleep_until(until).await;
+            place.settled();
         }
         Ok(Hold { _turn: turn, place })
+    }
+
+    /// The generation of a scope; nothing while a write there is under way or unsettled, or where nothing is recalled.
+    pub fn generation(&self, scope: Scope) -> Option<Generation> {
+        let generations = self.generations.as_ref()?;
+        generations.of(scope).or_else(|| {
+            // What keeps it may have settled, and nobody has asked for its scope since.
+            self.sweep(Instant::now());
+            generations.of(scope)
+        })
+    }
+
+    /// Withdraws what is known of every scope, for what may be a write and goes on without a hold.
+    ///
+    /// Nothing, where nothing is recalled.
+    pub fn begin_unheld(self: &Arc<Self>) -> Option<Unheld> {
+        let generations = self.generations.as_ref()?;
+        Some(Unheld { holds: Arc::clone(self), raised: Some(generations.raise_all()) })
     }
 
     /// Becomes a user of the scope's slot, which is made where there is none.
@@ -128,7 +174,7 @@ impl Holds {
         }
         let mut slot = self.slots.entry(scope).or_insert_with(|| {
             self.used.fetch_add(1, Ordering::Relaxed);
-            Slot { turn: Arc::new(Semaphore::new(1)), users: 0, unsettled_until: None }
+            Slot { turn: Arc::new(Semaphore::new(1)), users: 0, unsettled: None }
         });
         slot.users += 1;
         let turn = Arc::clone(&slot.turn);
@@ -149,11 +195,11 @@ impl Holds {
     }
 
     /// Marks a scope: what was sent may still be applied for the settle time.
-    fn stamp(&self, scope: Scope) {
+    fn stamp(&self, scope: Scope, raised: Option<Raised>) {
         let now = Instant::now();
         let until = now + self.settings.settle_time;
         if let Some(mut slot) = self.slots.get_mut(&scope) {
-            slot.unsettled_until = Some(until);
+            slot.unsettled = Some(Unsettled { until, _raised: raised });
         }
         self.stamped.lock().unwrap_or_else(PoisonError::into_inner).push_back((until, scope));
         self.sweep(now);
@@ -169,6 +215,9 @@ impl Holds {
             stamped.pop_front();
             self.free_if(&scope, |slot| slot.is_free(now));
         }
+        drop(stamped);
+        let mut unheld = self.unheld.lock().unwrap_or_else(PoisonError::into_inner);
+        unheld.take_if(|unheld| unheld.until <= now);
     }
 
     fn free_if(&self, scope: &Scope, test: impl FnOnce(&mut Slot) -> bool) {
@@ -180,17 +229,25 @@ impl Holds {
 
 impl Slot {
     fn is_free(&self, now: Instant) -> bool {
-        self.users == 0 && self.unsettled_until.is_none_or(|until| until <= now)
+        self.users == 0 && self.unsettled.as_ref().is_none_or(|unsettled| unsettled.until <= now)
     }
 }
 
 impl Place {
     /// Until when the scope is unsettled, if it is; denied when that is past the deadline.
     fn unsettled_within(&self, deadline: Instant) -> Result<Option<Instant>, Denied> {
-        let until = self.holds.slots.get(&self.scope).and_then(|slot| slot.unsettled_until);
+        let slot = self.holds.slots.get(&self.scope);
+        let until = slot.and_then(|slot| slot.unsettled.as_ref().map(|unsettled| unsettled.until));
         match until {
             Some(until) if until > deadline => Err(Denied::Unsettled(until - Instant::now())),
             until => Ok(until),
+        }
+    }
+
+    /// The settle time has passed, and whoever has the turn will learn anew what is there.
+    fn settled(&self) {
+        if let Some(mut slot) = self.holds.slots.get_mut(&self.scope) {
+            slot.unsettled = None;
         }
     }
 }
@@ -215,25 +272,45 @@ impl Drop for Queued<'_> {
 }
 
 impl Hold {
-    /// The first byte of the write goes upstream now.
+    /// The first byte of the write goes upstream now: what was known of its scope is withdrawn.
     pub fn begin(self) -> InFlight {
-        InFlight(Some(self))
+        let place = &self.place;
+        let raised = place.holds.generations.as_ref().map(|generations| generations.raise(place.scope));
+        InFlight(Some((self, raised)))
     }
 }
 
 impl InFlight {
     /// The outcome of the write is known: what is left is an ordinary hold.
     pub fn settle(mut self) -> Hold {
-        self.0.take().expect("it holds until it is settled or dropped")
+        let (hold, _raised) = self.0.take().expect("it holds until it is settled or dropped");
+        hold
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Some(hold) = self.0.take()
+        if let Some((hold, raised)) = self.0.take()
             && !fault::is_mutant(Mutant::ReleasedOnUnknown)
         {
-            hold.place.holds.stamp(hold.place.scope);
+            hold.place.holds.stamp(hold.place.scope, raised);
+        }
+    }
+}
+
+impl Unheld {
+    /// Its outcome is known.
+    pub fn settle(mut self) {
+        self.raised = None;
+    }
+}
+
+impl Drop for Unheld {
+    fn drop(&mut self) {
+        if let Some(raised) = self.raised.take() {
+            let until = Instant::now() + self.holds.settings.settle_time;
+            let mut unheld = self.holds.unheld.lock().unwrap_or_else(PoisonError::into_inner);
+            *unheld = Some(Unsettled { until, _raised: Some(raised) });
         }
     }
 }
@@ -256,6 +333,10 @@ mod tests {
 
     fn scope(name: &str) -> Scope {
         Scope::new("state", [name])
+    }
+
+    fn withdrawing() -> Arc<Holds> {
+        Holds::withdrawing(holds(|_| {}).settings.clone(), Some(Generations::new()))
     }
 
     #[tokio::test(start_paused = true)]
@@ -380,5 +461,78 @@ mod tests {
         });
         assert!(task.await.expect_err("it panicked").is_panic());
         assert!(matches!(holds.take(scope("a")).await, Err(Denied::Unsettled(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_withdraws_what_is_known_before_it_goes_and_for_ever() {
+        let holds = withdrawing();
+        let before = holds.generation(scope("a")).expect("nobody writes");
+        let hold = holds.take(scope("a")).await.expect("free");
+        assert_eq!(holds.generation(scope("a")), Some(before), "nothing was sent yet");
+        let in_flight = hold.begin();
+        assert_eq!(holds.generation(scope("a")), None);
+        let hold = in_flight.settle();
+        assert!(holds.generation(scope("a")).is_some_and(|after| after != before), "still under the hold");
+        drop(hold);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_known_of_an_unsettled_scope_until_it_has_settled() {
+        let holds = withdrawing();
+        let before = holds.generation(scope("a")).expect("nobody writes");
+        drop(holds.take(scope("a")).await.expect("free").begin());
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert_eq!(holds.generation(scope("a")), None);
+        let waiter = tokio::spawn({
+            let holds = Arc::clone(&holds);
+            async move { holds.take(scope("a")).await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(holds.generation(scope("a")), None, "somebody waits for it");
+        let _hold = waiter.await.expect("no panic").expect("a second is not long");
+        assert!(holds.generation(scope("a")).is_some_and(|after| after != before), "it has settled");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_scope_that_has_settled_is_known_again_although_nobody_has_written_there() {
+        let holds = withdrawing();
+        drop(holds.take(scope("a")).await.expect("free").begin());
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert!(holds.generation(scope("a")).is_some());
+        assert!(holds.slots.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_unknown_outcome_keeps_what_the_first_has_withdrawn() {
+        let holds = withdrawing();
+        for _ in 0..2 {
+            drop(holds.take(scope("a")).await.expect("free").begin());
+            assert_eq!(holds.generation(scope("a")), None);
+            tokio::time::advance(Duration::from_secs(30)).await;
+        }
+        assert!(holds.generation(scope("a")).is_some(), "each has withdrawn once and given back once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_without_a_hold_withdraws_everything_until_it_has_settled() {
+        let holds = withdrawing();
+        let known = || holds.generation(scope("a"));
+        let first = known().expect("nobody writes");
+        let unheld = holds.begin_unheld().expect("there are generations");
+        assert_eq!(known(), None);
+        unheld.settle();
+        let second = known().expect("its outcome is known");
+        assert_ne!(first, second);
+        drop(holds.begin_unheld());
+        tokio::time::advance(Duration::from_secs(15)).await;
+        drop(holds.begin_unheld());
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert_eq!(known(), None, "the later of two counts");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(known().is_some_and(|third| third != second));
+        assert!(
+            self::holds(|_| {}).begin_unheld().is_none(),
+            "where nothing is recalled nothing is withdrawn"
+        );
     }
 }

@@ -1,18 +1,21 @@
 //! What is held and what is known: the sole right to write in a scope, and what passed through here.
 
 pub mod changes;
+pub mod generations;
 pub mod holds;
 pub mod puts;
 pub mod recent_reads;
+pub mod validators;
 
 use std::time::Instant;
 
 use changes::Changes;
 use puts::Puts;
 use recent_reads::RecentReads;
+use validators::Validators;
 
-/// What is remembered of documents that pass. It never decides anything by itself: what it says is checked against what
-/// the document holds now.
+/// What is remembered of documents that pass. Only the validators decide anything by themselves; what the others say is
+/// checked against what the document holds now.
 #[derive(Debug)]
 pub struct Memory {
     /// The last successful PUT of each document.
@@ -21,12 +24,16 @@ pub struct Memory {
     pub changes: Changes,
     /// Who was just shown which entity-tag.
     pub recent_reads: RecentReads,
+    /// What documents hold; nothing where others write to the upstream too.
+    pub validators: Option<Validators>,
 }
 
 impl Memory {
-    /// Remembers nothing yet, and at most about this many bytes.
-    pub fn new(max: u64, now: Instant) -> Self {
+    /// Remembers nothing yet, and at most about this many bytes; with `validators` half of them are theirs.
+    pub fn new(max: u64, now: Instant, validators: Option<validators::Settings>) -> Self {
         let recent_reads = RecentReads::new(now);
-        Self { puts: Puts::new(max / 2), changes: Changes::new(max / 2), recent_reads }
+        let validators = validators.map(|settings| Validators::new(max / 2, settings));
+        let rest = if validators.is_some() { max / 2 } else { max };
+        Self { puts: Puts::new(rest / 2), changes: Changes::new(rest / 2), recent_reads, validators }
     }
 }

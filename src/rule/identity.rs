@@ -103,6 +103,14 @@ pub fn identify(rule: &Rule, request: &Parts) -> Result<Identity, Unidentified> 
     Ok(identity(rule, &parts, is_collection))
 }
 
+/// Whether a target's query holds nothing but what names the document. Anything else may ask for a part of it, or for
+/// another form of it.
+pub fn names_only_the_document(rule: &Rule, request: &Parts) -> bool {
+    let query = Parameters::read(request.uri.query().unwrap_or_default());
+    let names = known_parameters(&rule.naming);
+    query.is_ok_and(|query| query.names().all(|name| names.contains(&name)))
+}
+
 /// A method override inside a form: some frameworks execute another method than the one of the request line.
 ///
 /// The body is asked for only when it is a form.

@@ -37,6 +37,11 @@ impl<'q> Parameters<'q> {
         self.0.iter().find(|given| given.name == name).map(|given| given.value.as_ref())
     }
 
+    /// The names of all parameters.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|given| given.name.as_ref())
+    }
+
     /// Refuses a query in which one of these names stands twice, or in a form that some servers take for it.
     pub(super) fn refuse_aliases(&self, names: &[&str]) -> Result<(), Unidentified> {
         for known in names {

@@ -72,6 +72,7 @@ fn json_line(outcome: &Outcome, sent: u64) -> String {
     known("suspicious", outcome.suspicious.then(|| true.into()));
     known("failure", outcome.failure.map(Value::from));
     known("hold_ms", outcome.hold.map(milliseconds));
+    known("recalled", outcome.recalled.then(|| true.into()));
     known("probe_ms", outcome.probe.map(milliseconds));
     Value::Object(line).to_string()
 }

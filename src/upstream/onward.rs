@@ -47,6 +47,11 @@ pub fn read(head: &mut Parts) {
     head.headers.insert(ACCEPT_ENCODING, IDENTITY);
 }
 
+/// Asks for what is there now, and not for what some cache on the way was told before.
+pub fn past_caches(head: &mut Parts) {
+    head.headers.append(CACHE_CONTROL, NO_CACHE);
+}
+
 /// Makes the head of a probe from a write's: a GET of the same target with the writer's own credentials.
 pub fn probe(write: &Parts) -> Parts {
     let mut head = write.clone();

@@ -43,6 +43,14 @@ pub struct Found {
     pub by_service: bool,
 }
 
+/// What a read-back has shown.
+pub struct Shown {
+    /// What the resource holds.
+    pub found: Found,
+    /// Whether it is what was sent.
+    pub is_own: bool,
+}
+
 /// Why a probe could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Untold {
@@ -66,7 +74,22 @@ pub struct Told {
     pub by_service: bool,
 }
 
+impl Shown {
+    /// The entity-tag of what was sent, if that is what is there.
+    pub fn own_tag(self) -> Option<EntityTag> {
+        match self.found.representation {
+            Representation::Current(current) if self.is_own => Some(current.tag),
+            Representation::Current(_) | Representation::Missing => None,
+        }
+    }
+}
+
 impl Found {
+    /// What is known without asking.
+    pub fn recalled(representation: Representation) -> Self {
+        Self { representation, lease: None, fields: HeaderMap::new(), by_service: false }
+    }
+
     /// Gives the connection back, where nothing is to be written on it.
     pub fn give_back(self) {
         self.lease.into_iter().for_each(Lease::give_back);
@@ -140,7 +163,7 @@ impl Pool {
         Ok(Told { head, body: Paced::new(body, self.settings().response_timeout), lease, by_service })
     }
 
-    /// Reads back what a write left behind, and gives its entity-tag if it is what was sent.
+    /// Reads back what a write left behind, and compares it with what was sent.
     ///
     /// It takes `read-back-timeout` at most, and no failure of it is told to anybody.
     pub async fn read_back(
@@ -148,25 +171,21 @@ impl Pool {
         write: &Parts,
         sent: &Contents,
         reading: &Reading<'_>,
-    ) -> Option<EntityTag> {
+    ) -> Option<Shown> {
         let shown = timeout(self.settings().read_back_timeout, async {
-            let Told { head, body, lease, .. } = self.ask(write, reading.absent).await.ok()?.ok()?;
+            let Told { head, body, lease, by_service } = self.ask(write, reading.absent).await.ok()?.ok()?;
             if head.status != StatusCode::OK {
                 return None;
             }
             let Ok(Collected::Whole(contents)) = body.collect(reading.decoded_max).await else { return None };
             lease.give_back();
-            take_in(&head.headers, &contents, reading)
+            let (contents, representation) = take_in(&head.headers, &contents, reading)?;
+            let is_own =
+                is_own(&sent.to_bytes(), &contents.to_bytes()) || fault::is_mutant(Mutant::ReadBackUnseen);
+            let found = Found { representation, lease: None, fields: head.headers, by_service };
+            Some(Shown { found, is_own })
         });
-        match shown.await.ok()?? {
-            (contents, Representation::Current(current))
-                if is_own(&sent.to_bytes(), &contents.to_bytes())
-                    || fault::is_mutant(Mutant::ReadBackUnseen) =>
-            {
-                Some(current.tag)
-            }
-            _ => None,
-        }
+        shown.await.ok()?
     }
 }
 

@@ -8,20 +8,29 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::pool::Lease;
 use crate::body::paced::{Interrupted, Paced};
+use crate::memory::holds::Unheld;
 
 /// The body of an answer, which gives its connection back once it has ended.
 #[derive(Debug)]
 pub struct Streamed {
     body: Paced,
     lease: Option<Lease>,
+    unheld: Option<Unheld>,
 }
 
 impl Streamed {
     /// Joins a body and the connection that it comes from.
     pub fn new(body: Paced, lease: Lease) -> Self {
-        let mut streamed = Self { body, lease: Some(lease) };
+        let mut streamed = Self { body, lease: Some(lease), unheld: None };
         streamed.give_back_at_end();
         streamed
+    }
+
+    /// The same body, of the answer to what went on without a hold: once it has ended, the outcome is known.
+    pub fn settling(mut self, unheld: Unheld) -> Self {
+        self.unheld = Some(unheld);
+        self.give_back_at_end();
+        self
     }
 
     fn give_back_at_end(&mut self) {
@@ -33,6 +42,9 @@ impl Streamed {
     fn give_back(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.give_back();
+        }
+        if let Some(unheld) = self.unheld.take() {
+            unheld.settle();
         }
     }
 }

@@ -25,6 +25,7 @@ mod observe;
 #[cfg(feature = "test-faults")]
 mod panic;
 mod races;
+mod recall;
 mod reconsider;
 mod relay;
 mod repairs;

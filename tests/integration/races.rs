@@ -16,6 +16,8 @@ use crate::support::wire::Ending;
 use crate::support::xapi::{JSON, V1, activity_profile, agent_profile, state_of};
 
 const WRITERS: usize = 16;
+/// Whom memory knows.
+const WHO: (&str, &str) = ("Authorization", "Basic YTpi");
 const DOCUMENTS: usize = 200;
 /// Documents that are raced for at the same time.
 const TOGETHER: usize = 8;
@@ -65,7 +67,7 @@ async fn race_for(
         let (proxy, target, condition) = (Arc::clone(&proxy), target.clone(), condition.clone());
         writers.spawn(async move {
             let body = format!("{{\"key{writer}\":{writer}}}");
-            let mut fields = vec![V1, JSON];
+            let mut fields = vec![V1, WHO, JSON];
             fields.extend(condition.as_ref().map(|(name, value)| (*name, value.as_str())));
             let mut client = Client::connect(proxy.address).await;
             let answer = client.send(method, &target, &fields, &body).await;
@@ -117,6 +119,28 @@ async fn of_sixteen_writers_exactly_one_wins_although_no_answer_of_the_upstream_
     let condition = Some(("If-Match", sha1_tag(r#"{"a":1,"b":1,"c":1}"#)));
     race(&proxy, 60, "PUT", condition, |target, outcomes| assert_one_winner(&store, target, outcomes)).await;
     assert_eq!(store.writes().len(), 60);
+}
+
+/// Each winner is judged by what a reader has left behind, and each loser by what the winner has: it asks, or recalls
+/// what another loser was told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_sixteen_writers_exactly_one_wins_although_what_is_there_is_recalled() {
+    let store = Store::with(|knobs| {
+        knobs.pause = Duration::from_millis(1);
+        knobs.tags = Tags::Random;
+    });
+    let proxy = Arc::new(Proxy::configured(&store, "upstream.exclusive = true\nguard.read-back = \"never\""));
+    for n in 0..DOCUMENTS {
+        store.hold(&document(n), "{}");
+        assert_eq!(proxy.send("GET", &document(n), &[V1, WHO], "").await.status, 200);
+    }
+    store.forget();
+    let condition = Some(("If-Match", sha1_tag("{}")));
+    race(&proxy, DOCUMENTS, "PUT", condition, |target, outcomes| assert_one_winner(&store, target, outcomes))
+        .await;
+    let (writes, requests) = (store.writes().len(), store.seen().len());
+    assert_eq!(writes, DOCUMENTS, "and the upstream saw no other write");
+    assert!(requests < DOCUMENTS * 5, "of {} losers {} have asked", DOCUMENTS * 15, requests - writes);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,12 +224,12 @@ async fn count_up(store: Arc<Store>, config: &str, end: u64, disturb: fn(&Store,
         let (store, proxy, target) = (Arc::clone(&store), Arc::clone(&proxy), target.clone());
         clients.spawn(async move {
             for attempt in 0.. {
-                let read = proxy.get(&target).await;
+                let read = proxy.send("GET", &target, &[V1, WHO], "").await;
                 let count: u64 = read.text().parse().unwrap();
                 if count >= end {
                     return;
                 }
-                let fields = [V1, ("If-Match", read.etag().unwrap())];
+                let fields = [V1, WHO, ("If-Match", read.etag().unwrap())];
                 let mut writer = proxy.connect().await;
                 writer.request("PUT", &target, &fields, (count + 1).to_string().as_bytes()).await;
                 match (client + attempt) % 5 {
@@ -232,6 +256,29 @@ async fn count_up(store: Arc<Store>, config: &str, end: u64, disturb: fn(&Store,
 async fn counting_up_loses_no_step_although_clients_leave() {
     let store = Store::with(|knobs| knobs.pause = Duration::from_millis(1));
     count_up(Arc::new(store), "[guard]\nread-back = \"never\"", 60, |_, _| ()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counting_up_loses_no_step_although_what_is_there_is_recalled() {
+    let config = "upstream.exclusive = true\nguard.read-back = \"never\"";
+    for config in [config, "upstream.exclusive = true"] {
+        let store = Store::with(|knobs| knobs.pause = Duration::from_millis(1));
+        count_up(Arc::new(store), config, 60, |_, _| ()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counting_up_loses_no_step_although_what_is_there_is_recalled_and_answers_are_lost() {
+    let store = Store::with(|knobs| {
+        knobs.pause = Duration::from_millis(1);
+        knobs.applies = true;
+    });
+    let config = "upstream.exclusive = true\nupstream.settle-time = \"20ms\"";
+    count_up(Arc::new(store), config, 30, |store, attempt| {
+        let reset = (On::Writes, Misdeed::SaysAndResets(String::new()));
+        store.set(|knobs| knobs.misdeed = (attempt % 3 == 0).then_some(reset));
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -131,6 +131,8 @@ pub(crate) enum Profile {
     HangUps,
     /// The proxy's process is stopped, and killed.
     Signals,
+    /// The same upstream as in `Faults`, to which nobody writes except through the proxy: what it holds is recalled.
+    Exclusive,
 }
 
 /// How many documents there are: two of State in one scope, a profile, and a counter in a scope of its own.
@@ -140,8 +142,8 @@ pub(crate) const COUNTER: usize = 3;
 
 impl Profile {
     pub(crate) fn of(seed: u64) -> Self {
-        [Self::Faults, Self::HangUps, Self::Impatient, Self::Signals]
-            [usize::try_from(seed % 4).expect("it is small")]
+        [Self::Faults, Self::HangUps, Self::Impatient, Self::Exclusive, Self::Signals]
+            [usize::try_from(seed % 5).expect("it is small")]
     }
 
     pub(crate) fn response_timeout_ms(self) -> u64 {
@@ -154,7 +156,7 @@ impl Profile {
 
     fn hold_wait_ms(self) -> u64 {
         match self {
-            Self::Faults | Self::Signals => 2_000,
+            Self::Faults | Self::Signals | Self::Exclusive => 2_000,
             Self::Impatient => 150,
             Self::HangUps => 1_000,
         }
@@ -163,8 +165,9 @@ impl Profile {
     /// The proxy's configuration.
     pub(crate) fn configuration(self) -> String {
         format!(
-            "[upstream]\nresponse-timeout = \"{}ms\"\nsettle-time = \"{}ms\"\nread-back-timeout = \"200ms\"\n\
+            "[upstream]\nexclusive = {}\nresponse-timeout = \"{}ms\"\nsettle-time = \"{}ms\"\nread-back-timeout = \"200ms\"\n\
              [guard]\nhold-wait = \"{}ms\"\n[log]\naccess = false\n",
+            self == Self::Exclusive,
             self.response_timeout_ms(),
             self.settle_ms(),
             self.hold_wait_ms()
@@ -199,7 +202,7 @@ impl Profile {
             46..68 => Event::Update { document, conduct: self.conduct(dice) },
             68..84 => Event::Increment { conduct: self.conduct(dice) },
             84..90 => Event::Again { conduct: self.conduct(dice) },
-            90..94 => Event::Foreign { document },
+            90..94 if self != Self::Exclusive => Event::Foreign { document },
             _ => Event::TimePasses { ms: dice.below(self.settle_ms().min(300)) },
         }
     }
@@ -208,6 +211,7 @@ impl Profile {
         let (faults, hang_ups) = match self {
             Self::Faults | Self::Impatient => (30, 8),
             Self::HangUps => (0, 40),
+            Self::Exclusive => (15, 8),
             Self::Signals => (10, 5),
         };
         let fault = if dice.percent(faults) { self.fault(dice) } else { prompt(dice) };
@@ -231,8 +235,9 @@ impl Profile {
             5 | 6 => Fault::ResetBefore { applies },
             7 => Fault::Accepted { applies },
             8 => Fault::TimedOut { applies },
-            9 => Fault::Overtaken,
-            _ => Fault::Preceded,
+            9 if self != Self::Exclusive => Fault::Overtaken,
+            10 if self != Self::Exclusive => Fault::Preceded,
+            _ => Fault::ResetAfter,
         }
     }
 

@@ -32,7 +32,7 @@ use run::{Report, run};
 /// How many histories are made at a time. They mostly wait.
 const TOGETHER: usize = 8;
 /// How many seeds a run of the tests tries.
-const SEEDS: u64 = 32;
+const SEEDS: u64 = 40;
 
 /// Runs seeds until one of them fits or they are used up; all reports, in the order in which they ended.
 fn run_all(

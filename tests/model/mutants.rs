@@ -28,6 +28,11 @@ fn a_task_that_is_tied_to_its_clients_connection_is_found() {
 }
 
 #[test]
+fn a_generation_that_is_not_raised_is_found() {
+    find("GenerationNotRaised");
+}
+
+#[test]
 fn a_read_back_that_is_stamped_unseen_is_found() {
     find("ReadBackUnseen");
 }

@@ -24,6 +24,8 @@ use crate::upstream::{ID, ORDER, Upstream};
 /// How many clients there are, and how much each of them does.
 const CLIENTS: u64 = 5;
 const EVENTS: usize = 14;
+/// All clients are one to the upstream, so that what one was told may be recalled for another.
+const CREDENTIAL: (&str, &str) = ("Authorization", "Basic bW9kZWw6bW9kZWw=");
 /// Longer than anything takes; a client that waits longer takes its outcome for unknown.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -304,7 +306,7 @@ impl Actor {
     async fn read(&mut self, document: usize, fault: ReadFault) -> Option<State> {
         let (world, id, begun) = (Arc::clone(&self.world), self.world.history.id(), self.world.history.now());
         let (name, order) = (id.to_string(), fault.to_string());
-        let fields = [V1, (ID, &name), (ORDER, &order)];
+        let fields = [V1, CREDENTIAL, (ID, &name), (ORDER, &order)];
         let message = request("GET", &world.targets[document], &fields, b"");
         let answer = match self.exchange("GET", &message, None).await {
             Exchanged::Answered(answer) => answer,
@@ -360,7 +362,7 @@ impl Actor {
         let _writes = world.quiet.read().await;
         let first = &parts[0];
         let (name, order) = (first.id.to_string(), conduct.fault.to_string());
-        let mut fields = vec![V1, (ID, name.as_str()), (ORDER, order.as_str())];
+        let mut fields = vec![V1, CREDENTIAL, (ID, name.as_str()), (ORDER, order.as_str())];
         let stated = first.call.stated().expect("a write");
         match stated {
             Stated::Nothing | Stated::NothingOverExisting => {}

@@ -57,8 +57,8 @@ fn soak() {
     let began = Instant::now();
     let ends = began + Duration::from_secs(60 * minutes);
     let (next, totals) = (AtomicU64::new(first), Mutex::new(Totals::default()));
-    let sites =
-        [Profile::Faults, Profile::Impatient, Profile::HangUps].map(|profile| Site::start(profile, None));
+    let sites = [Profile::Faults, Profile::Impatient, Profile::HangUps, Profile::Exclusive]
+        .map(|profile| Site::start(profile, None));
     eprintln!("soak: {minutes} minutes from seed {first} on");
     let resident = || sites.iter().map(|site| site.resident().unwrap_or(0)).collect::<Vec<_>>();
     let at_first = resident();

@@ -6,6 +6,8 @@ use super::wire::field;
 pub(crate) struct Address {
     path: String,
     parameters: Vec<(String, String)>,
+    /// The one member that is asked for, with `fields`.
+    pub(crate) part: Option<String>,
     /// Equal for equal documents.
     pub(crate) key: String,
 }
@@ -24,12 +26,23 @@ impl Address {
             .filter(|(name, _)| name != "cachebuster")
             .collect();
         parameters.sort();
+        let part = parameters.extract_if(.., |(name, _)| name == "fields").map(|(_, value)| value).next();
+        Self::new(path.to_owned(), parameters, part)
+    }
+
+    /// The same without a parameter.
+    pub(crate) fn without(self, name: &str) -> Self {
+        let parameters = self.parameters.into_iter().filter(|(given, _)| given != name).collect();
+        Self::new(self.path, parameters, self.part)
+    }
+
+    fn new(path: String, parameters: Vec<(String, String)>, part: Option<String>) -> Self {
         let encoded: Vec<_> = parameters
             .iter()
             .map(|(name, value)| format!("{name}={}", super::xapi::encoded(value)))
             .collect();
         let key = format!("{path}?{}", encoded.join("&"));
-        Self { path: path.to_owned(), parameters, key }
+        Self { path, parameters, part, key }
     }
 
     /// The parameters that a document resource needs, and the one that names the single document.

@@ -49,6 +49,12 @@ pub(crate) struct Knobs {
     pub(crate) hides: bool,
     /// The gate stands before the body of a request instead of behind it.
     pub(crate) reads_late: bool,
+    /// The gate stands behind the answer, which is made already.
+    pub(crate) answers_late: bool,
+    /// A State document is the same under every registration.
+    pub(crate) ignores_registration: bool,
+    /// An If-Match that is not its own tag gets 412.
+    pub(crate) checks: bool,
     /// Requests without this Authorization get 401.
     pub(crate) credential: Option<String>,
     /// Reads get 403, unless they carry this Authorization.
@@ -96,6 +102,8 @@ pub(crate) enum On {
     Writes,
     /// Writes that carry If-Match or If-None-Match.
     Conditional,
+    /// Requests that carry X-Gate.
+    Marked,
 }
 
 /// What a broken server does in place of an answer, once it has read the whole request.
@@ -281,6 +289,7 @@ impl On {
             Self::All => true,
             Self::Reads => !seen.is_write(),
             Self::Writes => seen.is_write(),
+            Self::Marked => seen.field("x-gate").is_some(),
             Self::Conditional => {
                 let opened = opened(seen);
                 let plain = opened.as_ref().unwrap_or(seen);
@@ -373,7 +382,9 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, connection: usize) {
             drip(&shared, &seen, &mut wire).await;
             continue;
         }
-        pass_gate(&shared, &seen).await;
+        if !shared.knobs().answers_late {
+            pass_gate(&shared, &seen).await;
+        }
         let misdeed =
             shared.knobs().misdeed.clone().filter(|(on, _)| on.fits(&seen)).map(|(_, misdeed)| misdeed);
         if misdeed.is_none() || shared.knobs().applies {
@@ -385,6 +396,9 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, connection: usize) {
                 }
                 None => respond(&shared, &seen).await.into_bytes(&seen.method, shared.knobs().chunks),
             };
+            if shared.knobs().answers_late {
+                pass_gate(&shared, &seen).await;
+            }
             if misdeed.is_none() {
                 shared.note(at, |seen| seen.answered = true);
                 wire.write(&reply).await;
@@ -503,9 +517,17 @@ async fn respond(shared: &Shared, seen: &Seen) -> Reply {
     }
     let opened = opened(seen);
     let seen = opened.as_ref().unwrap_or(seen);
-    let address = Address::of(&seen.target);
+    let mut address = Address::of(&seen.target);
+    if knobs.ignores_registration {
+        address = address.without("registration");
+    }
     if let Some(complaint) = address.complaint(&seen.method) {
         return Reply::new(400, complaint);
+    }
+    let own =
+        shared.documents.lock().unwrap().get(&address.key).and_then(|document| document.tag(knobs.tags));
+    if knobs.checks && seen.field("if-match").is_some_and(|stated| Some(stated) != own.as_deref()) {
+        return Reply::new(412, "not what is here");
     }
     let mut reply = match seen.method.as_str() {
         "HEAD" if knobs.no_head => Reply::new(405, ""),
@@ -550,6 +572,12 @@ fn read(shared: &Shared, knobs: &Knobs, address: &Address) -> Reply {
     let read = shared.reads.fetch_add(1, Ordering::Relaxed);
     if let Some(answer) = knobs.answers.unsteady(&body, read) {
         body = answer.into_bytes();
+    }
+    if let Some(name) = &address.part
+        && let Ok(Value::Object(members)) = serde_json::from_slice::<Value>(&body)
+    {
+        let part: serde_json::Map<_, _> = members.into_iter().filter(|(member, _)| member == name).collect();
+        body = Value::Object(part).to_string().into_bytes();
     }
     let mut reply = Reply::new(200, body).with("Content-Type", &document.media_type);
     let mut tagged = document.clone();

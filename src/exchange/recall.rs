@@ -1,0 +1,94 @@
+//! *Learn*, where nobody else writes to the upstream: what was told before is recalled, and what is told is remembered.
+//!
+//! Nothing is remembered of a request unless the upstream's answer to it would tell the same to the next one that is
+//! like it, and nothing was written in between.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderMap;
+use http::header::ORIGIN;
+use http::request::Parts;
+
+use super::Exchange;
+use crate::body::contents::Contents;
+use crate::guard::evaluate::evaluate;
+use crate::guard::verdict::Verdict;
+use crate::memory::generations::Generation;
+use crate::memory::validators::Question;
+use crate::resource::Scope;
+use crate::rule::Rule;
+use crate::rule::identity::{Identity, names_only_the_document};
+use crate::semantics::cors::Cors;
+use crate::semantics::credentials::is_signed;
+use crate::semantics::entity_tag::EntityTag;
+use crate::semantics::preconditions::Preconditions;
+use crate::semantics::representation::Representation;
+
+/// A question that the upstream may be asked, and the moment before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lesson {
+    question: Question,
+    scope: Scope,
+    generation: Generation,
+    since: Instant,
+}
+
+impl Exchange {
+    /// Prepares to learn what a document holds from what the upstream is asked next.
+    ///
+    /// Nothing, where it would teach nothing: where others write to the upstream too; where a write is under way; where
+    /// the target names all documents of a scope, or may ask for a part of one; where nobody is named, or a signature
+    /// names somebody for this one request.
+    pub(super) fn lesson(&self, rule: &Rule, head: &Parts, identity: &Identity) -> Option<Lesson> {
+        let validators = self.memory.validators.as_ref()?;
+        if identity.is_collection || !names_only_the_document(rule, head) || is_signed(head) {
+            return None;
+        }
+        let question = validators.question(head)?;
+        let generation = self.holds.generation(identity.scope)?;
+        Some(Lesson { question, scope: identity.scope, generation, since: Instant::now() })
+    }
+
+    /// What a document holds, if the upstream need not be asked. It needs the document's hold.
+    pub(super) fn recall(&self, rule: &Rule, head: &Parts, lesson: &Lesson) -> Option<Representation> {
+        let validators = self.memory.validators.as_ref()?;
+        let found = validators.recall(lesson.question, lesson.generation, lesson.since)?;
+        (!is_refusal_to_page(rule, head, &found)).then_some(found)
+    }
+
+    /// Remembers what the upstream has told, with these fields, if nothing was written meanwhile.
+    pub(super) fn learned(&self, lesson: Option<&Lesson>, fields: &HeaderMap, found: &Representation) {
+        let (Some(lesson), Some(validators)) = (lesson, &self.memory.validators) else { return };
+        if validators.is_lasting(fields) && self.holds.generation(lesson.scope) == Some(lesson.generation) {
+            validators.learn(lesson.question, lesson.generation, lesson.since, found.clone());
+        }
+    }
+
+    /// Reads back what a write left behind, under its hold, and gives its entity-tag if it is what was sent.
+    pub(super) async fn read_back(
+        self: &Arc<Self>,
+        rule: &Rule,
+        head: &Parts,
+        identity: &Identity,
+        sent: &Contents,
+    ) -> Option<EntityTag> {
+        let lesson = self.lesson(rule, head, identity);
+        let shown = self.pool.read_back(head, sent, &super::reading(rule)).await?;
+        if !shown.found.by_service {
+            self.learned(lesson.as_ref(), &shown.found.fields, &shown.found.representation);
+        }
+        shown.own_tag()
+    }
+}
+
+/// Whether a page of another origin would be refused. It can read a refusal only if the upstream says so to it, and
+/// that is not remembered.
+fn is_refusal_to_page(rule: &Rule, head: &Parts, found: &Representation) -> bool {
+    if rule.cors != Cors::Repair || !head.headers.contains_key(ORIGIN) {
+        return false;
+    }
+    let stated = Preconditions::from_fields(&head.headers, rule.matching);
+    let verdict = evaluate(&rule.policy(&head.method, &head.headers), &stated, found);
+    !matches!(verdict, Verdict::Forward(_))
+}
