@@ -19,7 +19,7 @@ use crate::support::client::{Answer, Client, request};
 use crate::support::proxy::Proxy;
 use crate::support::wire::{Ending, Wire};
 use crate::support::xapi::{JSON, V1, agent_profile, state_of};
-use crate::upstream::{ID, ORDER, Upstream};
+use crate::upstream::{FOREIGN, ID, ORDER, Upstream};
 
 /// How many clients there are, and how much each of them does.
 const CLIENTS: u64 = 5;
@@ -41,6 +41,15 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn unknown(&self) -> usize {
         self.operations.iter().filter(|operation| operation.got == Got::Unknown).count()
+    }
+
+    /// What happened of what is rare.
+    pub(crate) fn rare(&self) -> [usize; 2] {
+        let count = |fits: fn(&Operation) -> bool| self.operations.iter().filter(|o| fits(o)).count();
+        [
+            count(|operation| operation.got == Got::AlreadyApplied),
+            count(|operation| operation.client == FOREIGN),
+        ]
     }
 
     /// What is needed to understand what went wrong.

@@ -25,6 +25,9 @@ pub(crate) const ORDER: &str = "x-model-fault";
 /// The field that names an operation.
 pub(crate) const ID: &str = "x-model-id";
 
+/// Who writes around the proxy.
+pub(crate) const FOREIGN: &str = "foreign";
+
 /// A running upstream.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -129,7 +132,7 @@ impl Shared {
         documents.insert(key.to_owned(), Arc::clone(&body));
         history.record(Operation {
             id,
-            client: "foreign".to_owned(),
+            client: FOREIGN.to_owned(),
             document,
             call: Call::Put { body, stated: Stated::Nothing },
             got: Got::Done { tag: None },
@@ -161,7 +164,8 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream) {
     let mut wire = Wire::new(stream);
     while let Ok(head) = wire.head().await {
         let body = wire.body(head.framing().unwrap_or(Framing::Length(0))).await;
-        if body.ending != Ending::Complete {
+        // Whoever reads late what was given up long ago must not count from now on.
+        if body.ending != Ending::Complete || wire.was_reset() {
             return;
         }
         let request = Request {
