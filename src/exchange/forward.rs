@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Exchange;
 use super::answer::Answer;
 use super::failure::Failure;
+use crate::fault::{self, Mutant};
 use crate::fingerprint::Subject;
 use crate::guard::settle::{Settlement, settle};
 use crate::rule::Rule;
@@ -31,6 +32,9 @@ impl Exchange {
         let (tell, told) = oneshot::channel();
         let client_left = CancellationToken::new();
         let rest = rest(client_left.clone());
+        if fault::is_mutant(Mutant::TiedToClient) {
+            return rest.await;
+        }
         let _leaving = client_left.drop_guard();
         self.writes.spawn(async move {
             // Nobody may be there to be told; the write is done all the same.

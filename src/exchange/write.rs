@@ -14,8 +14,9 @@ use super::failure::Failure;
 use super::judge::{Intent, Judged};
 use super::outcome::Outcome;
 use crate::body::contents::Contents;
-use crate::fault;
+use crate::fault::{self, Mutant};
 use crate::guard::settle::{Settlement, reads_back, settle};
+use crate::resource::Scope;
 use crate::rule::Rule;
 use crate::rule::identity::{Identity, Unidentified, identify, overridden_in_form};
 use crate::semantics::last_modified::date;
@@ -53,7 +54,7 @@ impl Exchange {
 
         // hold
         let waits = Instant::now();
-        let hold = self.holds.take(intent.identity.scope).await.map_err(Failure::Denied)?;
+        let hold = self.holds.take(scope(&intent.identity, outcome)).await.map_err(Failure::Denied)?;
         outcome.hold = Some(waits.elapsed());
         assert!(!fault::is_ordered(&intent.head.headers, "panic-under-hold"), "ordered by a test");
 
@@ -61,6 +62,11 @@ impl Exchange {
         let (clearance, found) = match self.judge(&intent, asked, outcome).await? {
             Judged::Cleared(clearance, found) => (clearance, found),
             Judged::Answered(answer) => return Ok(answer),
+        };
+
+        let hold = match fault::is_mutant(Mutant::CheckedBeforeHold) {
+            true => self.holds.take(intent.identity.scope).await.map_err(Failure::Denied)?,
+            false => hold,
         };
 
         // forward: the last thing a client that leaves can prevent is this
@@ -136,6 +142,14 @@ impl Exchange {
         let streamed = Streamed::new(told.body, told.lease);
         Ok(answer::without_tag(Response::from_parts(told.head, streamed)))
     }
+}
+
+/// What a write holds; with some defects, which a test orders, nothing that anybody else would hold.
+fn scope(identity: &Identity, outcome: &Outcome) -> Scope {
+    if fault::is_mutant(Mutant::HoldTakenOut) || fault::is_mutant(Mutant::CheckedBeforeHold) {
+        return Scope::new("nobody else's", [outcome.client.to_string().as_str()]);
+    }
+    identity.scope
 }
 
 /// Names the document of a write, whose body must not make another method of it.

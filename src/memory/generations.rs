@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::fault::{self, Mutant};
 use crate::resource::Scope;
 
 /// How many places there are, of 8 bytes each. A hundred writes a second then withdraw, within a minute, what is known
@@ -61,6 +62,9 @@ impl Generations {
 
     /// The generation of a scope; nothing while a write there is under way or unsettled.
     pub fn of(&self, scope: Scope) -> Option<Generation> {
+        if fault::is_mutant(Mutant::GenerationNotRaised) {
+            return Some(Generation { place: 0, all: 0 });
+        }
         let word = |word: &AtomicU64| Some(word.load(Ordering::SeqCst)).filter(|word| word & UNDER_WAY == 0);
         Some(Generation { place: word(&self.places[self.place(scope)])?, all: word(&self.all)? })
     }

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::generations::{Generation, Generations, Raised};
+use crate::fault::{self, Mutant};
 use crate::resource::Scope;
 
 /// The bounds of holds.
@@ -305,7 +306,9 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Some((hold, raised)) = self.0.take() {
+        if let Some((hold, raised)) = self.0.take()
+            && !fault::is_mutant(Mutant::ReleasedOnUnknown)
+        {
             hold.place.holds.stamp(hold.place.scope, raised);
         }
     }

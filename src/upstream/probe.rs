@@ -15,6 +15,7 @@ use super::send::Outgoing;
 use super::streamed::Streamed;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
+use crate::fault::{self, Mutant};
 use crate::guard::settle::is_own;
 use crate::semantics::credentials::is_signed;
 use crate::semantics::entity_tag::EntityTag;
@@ -197,7 +198,8 @@ impl Pool {
             };
             lease.give_back();
             let (contents, representation) = take_in(&head.headers, &contents, reading)?;
-            let is_own = is_own(&sent.to_bytes(), &contents.to_bytes());
+            let is_own =
+                is_own(&sent.to_bytes(), &contents.to_bytes()) || fault::is_mutant(Mutant::ReadBackUnseen);
             let found = Found { representation, lease: None, fields: head.headers, by_service };
             Some(Shown { found, is_own })
         });

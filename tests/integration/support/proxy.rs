@@ -48,7 +48,18 @@ impl Proxy {
     }
 
     pub(crate) fn spawn(upstream: &str, config: &str, more: &[&str]) -> Self {
+        Self::spawn_in(&[], upstream, config, more)
+    }
+
+    /// With variables in its environment, beside those of the test.
+    pub(crate) fn spawn_in(
+        environment: &[(&str, &str)],
+        upstream: &str,
+        config: &str,
+        more: &[&str],
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_staleguard"));
+        command.envs(environment.iter().copied());
         command.args(["run", "--upstream", upstream, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         command.args(more);
         let file = (!config.is_empty()).then(|| config_file(config));

@@ -111,6 +111,12 @@ impl Wire {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
+    /// Whether the other side has reset the connection; what it sent before can still be read.
+    #[allow(dead_code, reason = "only the upstream of tests/model must know")]
+    pub(crate) fn was_reset(&self) -> bool {
+        self.stream.take_error().unwrap().is_some()
+    }
+
     /// Reads a head. An ending where there is none: between messages or in the middle of one.
     pub(crate) async fn head(&mut self) -> Result<Head, Ending> {
         let end = self.find(b"\r\n\r\n").await?;
