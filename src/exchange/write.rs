@@ -21,6 +21,7 @@ use crate::guard::settle::{Settlement, reads_back, settle};
 use crate::guard::verdict::Verdict;
 use crate::rule::Rule;
 use crate::rule::identity::{Identity, Unidentified, identify, overridden_in_form};
+use crate::semantics::fields::dangerous_trailer;
 use crate::semantics::last_modified::date;
 use crate::semantics::preconditions::Preconditions;
 use crate::upstream;
@@ -201,8 +202,13 @@ impl Exchange {
     }
 }
 
-/// Names the document of a write, whose body must not make another method of it.
+/// Names the document of a write, of which neither body nor trailers must make another request.
 pub(super) fn named(rule: &Rule, head: &Parts, contents: &Contents) -> Result<Identity, Unidentified> {
+    if let Some(field) = contents.trailers().and_then(dangerous_trailer) {
+        let what =
+            format!("{field} must not stand in the trailers: send it before the body. Nothing was written.");
+        return Err(Unidentified::Ambiguous(what));
+    }
     if overridden_in_form(head, || contents.to_bytes()) {
         return Err(Unidentified::Ambiguous(
             "A form must not override the method here. Nothing was written.".into(),

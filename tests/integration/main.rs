@@ -30,6 +30,7 @@ mod relay;
 mod repairs;
 mod select;
 mod settle;
+mod smuggling;
 mod steadiness;
 mod support;
 mod suspicion;
