@@ -20,7 +20,7 @@ use crate::guard::plan::{Plan, plan};
 use crate::guard::settle::{Settlement, reads_back, settle};
 use crate::guard::verdict::Verdict;
 use crate::rule::Rule;
-use crate::rule::identity::{Identity, Unidentified, identify, overridden_in_form};
+use crate::rule::identity::{Identity, Unidentified, identify, overridden_in_body};
 use crate::semantics::fields::dangerous_trailer;
 use crate::semantics::last_modified::date;
 use crate::semantics::preconditions::Preconditions;
@@ -209,9 +209,9 @@ pub(super) fn named(rule: &Rule, head: &Parts, contents: &Contents) -> Result<Id
             format!("{field} must not stand in the trailers: send it before the body. Nothing was written.");
         return Err(Unidentified::Ambiguous(what));
     }
-    if overridden_in_form(head, || contents.to_bytes()) {
+    if overridden_in_body(head, || contents.to_bytes()) {
         return Err(Unidentified::Ambiguous(
-            "A form must not override the method here. Nothing was written.".into(),
+            "A body must not override the method here, as \"_method\" does. Nothing was written.".into(),
         ));
     }
     identify(rule, head)

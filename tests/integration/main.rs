@@ -10,6 +10,7 @@ mod accept;
 mod alternate;
 mod answer;
 mod bad_input;
+mod bypass;
 mod checkout;
 mod command;
 mod cors;
