@@ -31,6 +31,7 @@ mod relay;
 mod repairs;
 mod select;
 mod settle;
+mod slow;
 mod smuggling;
 mod steadiness;
 mod support;
