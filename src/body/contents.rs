@@ -91,6 +91,11 @@ impl Contents {
         self.trailers.is_some()
     }
 
+    /// The trailer fields that follow, if any do.
+    pub fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_ref()
+    }
+
     /// The pieces in their order.
     pub fn pieces(&self) -> impl Iterator<Item = &Bytes> {
         self.pieces.iter()

@@ -85,12 +85,12 @@ pub(super) fn well_formed(head: &Parts) -> Result<(), Failure> {
     if !is_only_chunked(&head.headers) {
         return Err(Failure::Unsupported("No transfer coding but chunked is undone here."));
     }
-    match head.headers.get(UPGRADE) {
-        // A server declines h2c by answering in HTTP/1.1 (RFC 9110 §7.8); some clients offer it with every request.
-        None => Ok(()),
-        Some(protocol) if protocol.as_bytes().eq_ignore_ascii_case(b"h2c") => Ok(()),
-        Some(_) => Err(Failure::Unsupported("Upgrades to another protocol are not supported here.")),
+    // A server declines h2c by answering in HTTP/1.1 (RFC 9110 §7.8); some clients offer it with every request.
+    let is_h2c = |protocol: &HeaderValue| protocol.as_bytes().eq_ignore_ascii_case(b"h2c");
+    if !head.headers.get_all(UPGRADE).iter().all(is_h2c) {
+        return Err(Failure::Unsupported("Upgrades to another protocol are not supported here."));
     }
+    Ok(())
 }
 
 /// The method that some servers would take this one for, although methods are case-sensitive (RFC 9110 §9.1).

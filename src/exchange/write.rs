@@ -18,7 +18,8 @@ use crate::fault::{self, Mutant};
 use crate::guard::settle::{Settlement, reads_back, settle};
 use crate::resource::Scope;
 use crate::rule::Rule;
-use crate::rule::identity::{Identity, Unidentified, identify, overridden_in_form};
+use crate::rule::identity::{Identity, Unidentified, identify, overridden_in_body};
+use crate::semantics::fields::dangerous_trailer;
 use crate::semantics::last_modified::date;
 use crate::upstream::forward::{Answered, Forwarded, Write};
 use crate::upstream::onward;
@@ -152,11 +153,16 @@ fn scope(identity: &Identity, outcome: &Outcome) -> Scope {
     identity.scope
 }
 
-/// Names the document of a write, whose body must not make another method of it.
+/// Names the document of a write, of which neither body nor trailers must make another request.
 pub(super) fn named(rule: &Rule, head: &Parts, contents: &Contents) -> Result<Identity, Unidentified> {
-    if overridden_in_form(head, || contents.to_bytes()) {
+    if let Some(field) = contents.trailers().and_then(dangerous_trailer) {
+        let what =
+            format!("{field} must not stand in the trailers: send it before the body. Nothing was written.");
+        return Err(Unidentified::Ambiguous(what));
+    }
+    if overridden_in_body(head, || contents.to_bytes()) {
         return Err(Unidentified::Ambiguous(
-            "A form must not override the method here. Nothing was written.".into(),
+            "A body must not override the method here, as \"_method\" does. Nothing was written.".into(),
         ));
     }
     identify(rule, head)

@@ -79,6 +79,9 @@ fn push_folded(text: &mut String, code: u32) {
         Some(character) if character.is_control() => {}
         Some(character) if character.is_ascii() => text.push(character),
         Some(character) if character.is_whitespace() => text.push(' '),
+        // Look-alikes of slashes, which code pages of Windows map to them.
+        Some('\u{2044}' | '\u{2215}') => text.push('/'),
+        Some('\u{2216}') => text.push('\\'),
         // The full-width forms of ASCII, which code pages of Windows map to it.
         Some('\u{ff01}'..='\u{ff5e}') => text.extend(char::from_u32(code - 0xff01 + 0x21)),
         // To upper case and back, since some letters are equal only in upper case: ſ and s, ı and i.
@@ -118,6 +121,9 @@ mod tests {
             ("caf\u{e9}", "CAF\u{c9}"),
             ("state", "\u{17f}tate"),
             ("a/b", "a%C0%AFb"),
+            ("a/b", "a\u{2215}b"),
+            ("a/b", "a%u2044b"),
+            ("a\\b", "a\u{2216}b"),
             ("a%2fb", "a%2Fb"),
             ("a+b", "a b"),
             ("a%2Bb", "a b"),

@@ -111,11 +111,11 @@ pub fn names_only_the_document(rule: &Rule, request: &Parts) -> bool {
     query.is_ok_and(|query| query.names().all(|name| names.contains(&name)))
 }
 
-/// A method override inside a form: some frameworks execute another method than the one of the request line.
+/// A method override inside a body: some frameworks execute another method than the one of the request line.
 ///
-/// The body is asked for only when it is a form.
-pub fn overridden_in_form<B: AsRef<[u8]>>(request: &Parts, body: impl Fn() -> B) -> bool {
-    method_override::is_in_form(&request.headers, body)
+/// The body is asked for only when it is a form or JSON.
+pub fn overridden_in_body<B: AsRef<[u8]>>(request: &Parts, body: impl Fn() -> B) -> bool {
+    method_override::is_in_body(&request.method, &request.headers, body)
 }
 
 fn identity(rule: &Rule, parts: &[Named<'_>], is_collection: bool) -> Identity {

@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Method};
 use percent_encoding::percent_decode;
+use serde_json::Value;
 
 use super::query::{Parameters, folded_name};
 use crate::semantics::fields::{METHOD_OVERRIDES, PRECONDITIONS, XAPI_VERSION};
@@ -53,10 +54,35 @@ fn doubles(name: &HeaderName) -> bool {
     }
 }
 
-/// Whether a form overrides the method of the request that carries it.
+/// Whether a body overrides the method of the request that carries it.
 ///
-/// The body is asked for only when it is a form.
-pub(super) fn is_in_form<B: AsRef<[u8]>>(fields: &HeaderMap, body: impl Fn() -> B) -> bool {
+/// The body is asked for only when it is a form or JSON.
+pub(super) fn is_in_body<B: AsRef<[u8]>>(method: &Method, fields: &HeaderMap, body: impl Fn() -> B) -> bool {
+    is_in_form(fields, &body) || (*method == Method::POST && is_json(fields) && is_in_json(body().as_ref()))
+}
+
+/// Laravel's `isJson`, in any letter case.
+fn is_json(fields: &HeaderMap) -> bool {
+    fields.get_all(CONTENT_TYPE).iter().any(|content_type| {
+        let content_type = content_type.as_bytes().to_ascii_lowercase();
+        content_type.windows(5).any(|place| place == b"/json" || place == b"+json")
+    })
+}
+
+/// Laravel reads the members of a JSON body as it reads the fields of a form, and Symfony below it takes `_method` for
+/// the method if it is a word. A document that is not read here, as one that is nested too deeply, is judged by its text.
+fn is_in_json(body: &[u8]) -> bool {
+    let says = |text: &[u8]| body.windows(text.len()).any(|place| place == text);
+    let may_override = says(OVERRIDE.as_bytes()) || says(b"\\u00");
+    may_override
+        && serde_json::from_slice(body).map_or(true, |json: Value| {
+            let word = json.get(OVERRIDE).and_then(Value::as_str).unwrap_or_default();
+            let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+            is_word && !word.eq_ignore_ascii_case(Method::POST.as_str())
+        })
+}
+
+fn is_in_form<B: AsRef<[u8]>>(fields: &HeaderMap, body: &impl Fn() -> B) -> bool {
     fields.get_all(CONTENT_TYPE).iter().any(|content_type| {
         let essence = content_type.as_bytes().split(|byte| matches!(byte, b';' | b','));
         let essence = essence.map(<[u8]>::trim_ascii).next().unwrap_or_default();
@@ -153,8 +179,11 @@ mod tests {
             (MULTIPART, "--x\r\ncontent-disposition:form-data;NAME=_Method\r\n\r\nPUT\r\n--x--"),
             (MULTIPART, "--x\r\nContent-Disposition: form-data; name = '_method'; a=b\r\n\r\nPUT"),
             (MULTIPART, "--x\r\nContent-Disposition: form-data; name*=utf-8''%5fmethod\r\n\r\nPUT"),
+            ("application/json", "{\"_method\":\"PUT\"}"),
+            ("Application/LD+JSON; charset=utf-8", "{\"a\":1,\"\\u005fmethod\":\"delete\"}"),
+            ("application/json", "{\"_method\":\"PUT\""),
         ] {
-            assert!(is_in_form(&fields(&[("content-type", content_type)]), || body), "{body}");
+            assert!(is_in_body(&Method::POST, &fields(&[("content-type", content_type)]), || body), "{body}");
         }
     }
 
@@ -163,22 +192,29 @@ mod tests {
         for (content_type, body) in [
             (URLENCODED, "method=PUT"),
             (URLENCODED, "a=_method"),
-            ("application/json", "{\"_method\":\"PUT\"}"),
+            ("application/json", "{\"_method\":\"POST\"}"),
+            ("application/json", "{\"_method\":[\"PUT\"]}"),
+            ("application/json", "{\"_method\":\"by hand\",\"a\":{\"_method\":\"PUT\"}}"),
+            ("application/json", "{\"a\":\"\\u0001\"}"),
+            ("application/json", "["),
             ("application/octet-stream", "_method=PUT"),
             (MULTIPART, "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n_method\r\n--x--"),
             (MULTIPART, "name="),
         ] {
-            assert!(!is_in_form(&fields(&[("content-type", content_type)]), || body), "{body}");
+            assert!(
+                !is_in_body(&Method::POST, &fields(&[("content-type", content_type)]), || body),
+                "{body}"
+            );
         }
-        assert!(!is_in_form(&HeaderMap::new(), || "_method=PUT"));
+        assert!(!is_in_body(&Method::POST, &HeaderMap::new(), || "_method=PUT"));
     }
 
     proptest! {
         #[test]
         fn any_form_is_read_without_a_panic(body: Vec<u8>, text in "(name|\\*|=|\"|'|_method|[&;\r\n %]){0,12}") {
-            for content_type in [URLENCODED, MULTIPART] {
-                is_in_form(&fields(&[("content-type", content_type)]), || &body);
-                is_in_form(&fields(&[("content-type", content_type)]), || &text);
+            for content_type in [URLENCODED, MULTIPART, "application/json"] {
+                is_in_body(&Method::POST, &fields(&[("content-type", content_type)]), || &body);
+                is_in_body(&Method::POST, &fields(&[("content-type", content_type)]), || &text);
             }
         }
     }

@@ -65,9 +65,12 @@ impl Pattern {
     /// last one do not count. What else servers do to a path is for [`super::reading`].
     pub(super) fn fits_folded(&self, path: &[u8]) -> Option<usize> {
         let path = path.strip_prefix(b"/")?;
-        let falls_away = |byte: &u8| *byte == b'/' || byte.is_ascii_whitespace();
-        let end = path.iter().rposition(|byte| !falls_away(byte)).map_or(0, |last| last + 1);
-        self.walk(&path[..end], Segment::fits_folded)
+        let without = |falls_away: fn(&u8) -> bool| {
+            let end = path.iter().rposition(|byte| !falls_away(byte)).map_or(0, |last| last + 1);
+            self.walk(&path[..end], Segment::fits_folded)
+        };
+        without(|byte| *byte == b'/' || byte.is_ascii_whitespace())
+            .or_else(|| without(|byte| matches!(byte, b'/' | b'+') || byte.is_ascii_whitespace()))
     }
 
     /// The segments that the pattern leaves open in a path that fits exactly, in their order.
@@ -162,13 +165,17 @@ impl Segment {
     /// Whether some server could take a segment for this one; `last`: frameworks route `state.json` to `state`.
     fn fits_folded(&self, text: &[u8], last: bool) -> bool {
         let Self::Literal(literal) = self else { return !text.is_empty() };
-        let Some((begin, rest)) = text.trim_ascii_start().split_at_checked(literal.len()) else {
-            return false;
-        };
         // `+` is a space to those who decode a path as if it were a form.
-        let falls_away = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'.' | b'+');
-        begin.eq_ignore_ascii_case(literal.as_bytes())
-            && (rest.iter().all(falls_away) || (last && rest.starts_with(b".")))
+        let falls_away = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'+';
+        let fits = |text: &[u8]| {
+            text.split_at_checked(literal.len()).is_some_and(|(begin, rest)| {
+                begin.eq_ignore_ascii_case(literal.as_bytes())
+                    && (rest.iter().all(|byte| falls_away(byte) || *byte == b'.')
+                        || (last && rest.starts_with(b".")))
+            })
+        };
+        let bare = text.iter().position(|byte| !falls_away(byte)).map_or(&text[..0], |first| &text[first..]);
+        fits(text.trim_ascii_start()) || fits(bare)
     }
 }
 
@@ -277,10 +284,12 @@ mod tests {
             ("/notes/5/", Some(1)),
             ("/notes/5//", Some(1)),
             ("/notes/5/ /", Some(1)),
+            ("/notes/5/+", Some(1)),
             ("/notes/ ", None),
             ("/notes./5", Some(1)),
             ("/notes+ /5", Some(1)),
             ("/ notes/5", Some(1)),
+            ("/+ notes/5", Some(1)),
             ("/notes/5.json", Some(1)),
             ("/notes.json/5", None),
             ("/notes/", None),

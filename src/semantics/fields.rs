@@ -89,6 +89,18 @@ pub fn dangerous_connection_option(fields: &HeaderMap) -> Option<String> {
     })
 }
 
+/// The first trailer field that would say something else than the head, on which the guard depends, if there is one.
+///
+/// Such fields have no place in trailers (RFC 9110 §6.5.1), but some servers merge these into the head.
+pub fn dangerous_trailer(trailers: &HeaderMap) -> Option<&HeaderName> {
+    let guards: [&[HeaderName]; 3] = [&PRECONDITIONS, &METHOD_OVERRIDES, &[XAPI_VERSION]];
+    trailers.keys().find(|name| {
+        // CGI and what descends from it read `_` in a name as `-`.
+        let name = name.as_str().replace('_', "-");
+        guards.iter().copied().flatten().any(|field| field == name.as_str())
+    })
+}
+
 /// The options of the Connection field, in their order.
 fn connection_options(fields: &HeaderMap) -> impl Iterator<Item = &str> {
     fields
@@ -136,5 +148,18 @@ mod tests {
         for option in ["close", "keep-alive, X-Other", ""] {
             assert!(dangerous_connection_option(&fields(&[("connection", option)])).is_none(), "{option}");
         }
+    }
+    #[test]
+    fn trailers_must_not_say_what_the_guard_depends_on() {
+        for name in [
+            "If-Match",
+            "if_none_match",
+            "X-HTTP-Method-Override",
+            "X_HTTP-Method",
+            "X-Experience-API-Version",
+        ] {
+            assert!(dangerous_trailer(&fields(&[("x-mine", "1"), (name, "1")])).is_some(), "{name}");
+        }
+        assert_eq!(dangerous_trailer(&fields(&[("x-mine", "1"), ("digest", "1")])), None);
     }
 }

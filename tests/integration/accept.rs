@@ -195,42 +195,6 @@ async fn connections_beyond_the_bound_wait_for_a_place() {
 }
 
 #[tokio::test]
-async fn no_tunnel_opens() {
-    let store = Store::start();
-    let proxy = Proxy::before(&store);
-    let websocket = [
-        ("Connection", "Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ];
-    assert_eq!(proxy.send("GET", "/socket", &websocket, "").await.status, 501);
-    assert_eq!(proxy.send("GET", &state("a"), &websocket, "").await.status, 501);
-    let mut client = proxy.connect().await;
-    client.write("CONNECT upstream.example:443 HTTP/1.1\r\nHost: upstream.example:443\r\n\r\n").await;
-    assert_eq!(client.answer("CONNECT").await.status, 501);
-    assert!(store.seen().is_empty());
-}
-
-#[tokio::test]
-async fn an_offer_of_cleartext_http_2_is_passed_over() {
-    let store = Store::start();
-    store.hold(&state("a"), "{}");
-    store.hold("/elsewhere", "{}");
-    let proxy = Proxy::before(&store);
-    let offer = [
-        ("Connection", "Upgrade, HTTP2-Settings"),
-        ("Upgrade", "h2c"),
-        ("HTTP2-Settings", "AAMAAABkAAQAAP__"),
-    ];
-    assert_eq!(proxy.send("GET", "/elsewhere", &offer, "").await.status, 200);
-    assert_eq!(proxy.send("GET", &state("a"), &offer, "").await.status, 200);
-    for seen in store.seen() {
-        assert_eq!((seen.field("upgrade"), seen.field("http2-settings")), (None, None));
-    }
-}
-
-#[tokio::test]
 async fn method_overrides_are_refused_on_a_guarded_resource() {
     let store = Store::start();
     let proxy = Proxy::before(&store);
