@@ -92,6 +92,7 @@ impl World {
             waiters: 100,
             scopes: 100,
             settle_time: SETTLE_TIME,
+            start_settle: Duration::ZERO,
         });
         Self { variant, holds, outcome: Mutex::new(Outcome { contents: vec![0], ..Outcome::default() }) }
     }
