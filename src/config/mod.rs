@@ -38,14 +38,13 @@ use crate::memory::holds;
 use crate::rule::select::Rules;
 use crate::{exchange, server};
 use guard::Guard;
-use listen::{Listen, Log};
+use listen::{Admin, Listen, Log};
 use presets::{Files, Preset};
 use problem::Problems;
 use resource::Surroundings;
 use section::{Flag, Section, Table};
 use source::Source;
 use upstream::Upstream;
-use value::At;
 
 /// The file that holds every setting with its default, and equals an empty one.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -57,6 +56,8 @@ pub struct Config {
     pub server: server::Settings,
     /// Where the admin listener is.
     pub admin: SocketAddr,
+    /// By which names it is asked for, beside IP addresses and localhost.
+    pub admin_hosts: Vec<String>,
     /// How the upstream is reached.
     pub upstream: crate::upstream::Settings,
     /// The bounds of holds.
@@ -87,7 +88,7 @@ pub struct Overrides {
 /// What each section says.
 struct Sections {
     listen: Listen,
-    admin: Option<At<SocketAddr>>,
+    admin: Admin,
     upstream: Upstream,
     log: Log,
     guard: Guard,
@@ -143,7 +144,7 @@ fn gather(
         read_sections(&mut root, &presets, lowest_of_resources, overrides.observe, upstream_required);
     root.report_unknown();
     let (listen, upstream) = (sections.listen.address.as_ref(), sections.upstream.authority.as_ref());
-    clash::clashes(listen, sections.admin.as_ref(), upstream, &mut problems);
+    clash::clashes(listen, sections.admin.address.as_ref(), upstream, &mut problems);
     problems.sort();
     (sections.into_config(), problems)
 }
@@ -189,7 +190,8 @@ impl Sections {
                 drain_timeout: guard.drain_timeout?,
                 access_log: log.access?,
             },
-            admin: admin?.value,
+            admin: admin.address?.value,
+            admin_hosts: admin.hosts?,
             upstream: upstream.settings?,
             holds: guard.holds?,
             remembered_max: guard.remembered_max?,

@@ -115,7 +115,7 @@ pub(crate) fn request(method: &str, target: &str, fields: &[(&str, &str)], body:
     let stated = |name: &str| fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
     let mut text = format!("{method} {target} HTTP/1.1\r\n");
     if !stated("host") {
-        text.push_str("Host: lrs.example\r\n");
+        text.push_str("Host: localhost\r\n");
     }
     for (name, value) in fields {
         text.push_str(&format!("{name}: {value}\r\n"));
