@@ -21,6 +21,7 @@ mod hold;
 mod identify;
 mod kit;
 mod last_modified;
+mod leaks;
 mod learn;
 mod lrs;
 mod observe;

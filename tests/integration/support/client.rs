@@ -90,6 +90,11 @@ impl Client {
         self.answer(method).await
     }
 
+    /// Whether nothing has come that has not been read.
+    pub(crate) async fn is_silent(&mut self) -> bool {
+        self.wire.is_silent().await
+    }
+
     /// Waits until the other side ends the connection; how it did, and how many bytes came before.
     pub(crate) async fn end(&mut self) -> (Ending, u64) {
         within("the end of the connection", self.wire.rest()).await

@@ -496,10 +496,10 @@ async fn respond(shared: &Shared, seen: &Seen) -> Reply {
     let knobs = shared.knobs().clone();
     let may_read = knobs.reader.is_none() || seen.field("authorization") == knobs.reader.as_deref();
     if !seen.is_write() && !may_read {
-        return Reply::new(403, "you may only write");
+        return with_fields(Reply::new(403, "you may only write"), &knobs);
     }
     if knobs.credential.is_some() && seen.field("authorization") != knobs.credential.as_deref() {
-        return Reply::new(401, "who are you?");
+        return with_fields(Reply::new(401, "who are you?"), &knobs);
     }
     let opened = opened(seen);
     let seen = opened.as_ref().unwrap_or(seen);
@@ -507,7 +507,7 @@ async fn respond(shared: &Shared, seen: &Seen) -> Reply {
     if let Some(complaint) = address.complaint(&seen.method) {
         return Reply::new(400, complaint);
     }
-    let mut reply = match seen.method.as_str() {
+    let reply = match seen.method.as_str() {
         "HEAD" if knobs.no_head => Reply::new(405, ""),
         "GET" | "HEAD" => read(shared, &knobs, &address),
         "PUT" => {
@@ -527,6 +527,10 @@ async fn respond(shared: &Shared, seen: &Seen) -> Reply {
         }
         _ => Reply::new(200, ""),
     };
+    with_fields(reply, &knobs)
+}
+
+fn with_fields(mut reply: Reply, knobs: &Knobs) -> Reply {
     reply.fields.extend(knobs.fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     reply
 }
