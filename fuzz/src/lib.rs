@@ -17,7 +17,7 @@ use staleguard::rule::select::{Rules, Selection};
 use staleguard::semantics::entity_tag::{Comparison, EntityTag};
 use staleguard::semantics::preconditions::{Condition, Matching, Preconditions};
 use staleguard::semantics::representation::Current;
-use staleguard::xapi::alternate::{Envelope, open};
+use staleguard::xapi::alternate::{Envelope, open, wrapped};
 
 /// A target and the name under which it is run.
 pub type Target = (&'static str, fn(&[u8]));
@@ -121,9 +121,10 @@ pub fn alternate(data: &[u8]) {
     let end = data.windows(2).position(|place| place == b"\n\n").unwrap_or(data.len());
     let (head, form) = (&data[..end], data.get(end + 2..).unwrap_or_default());
     let Some(mut lines) = text(head).map(str::lines) else { return };
-    let Some(method) = lines.next().and_then(|line| line.parse::<Method>().ok()) else { return };
-    let Some(mut sealed) = request(&format!("/xapi/activities/state?method={method}")) else { return };
+    let target = format!("/xapi/activities/state?method={}", lines.next().unwrap_or_default());
+    let Some(mut sealed) = request(&target) else { return };
     sealed.method = Method::POST;
+    let Some(method) = wrapped(&sealed) else { return };
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.trim().parse::<HeaderValue>()) {
             sealed.headers.append(name, value);

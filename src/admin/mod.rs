@@ -1,11 +1,13 @@
 //! The admin listener: is the process alive, is it ready, and what has it counted?
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use http::uri::Authority;
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -37,9 +39,10 @@ pub struct Figures {
 
 /// Serves `/livez`, `/readyz`, `/metrics` and `/status.json` for as long as it is polled.
 ///
-/// It is the last to go: while the process drains, `/readyz` says so.
-pub async fn serve(listener: TcpListener, figures: Figures, drain: Drain) {
-    let figures = Arc::new(figures);
+/// It is the last to go: while the process drains, `/readyz` says so. It is asked for by its IP address, as localhost, or
+/// by one of these names.
+pub async fn serve(listener: TcpListener, figures: Figures, names: Vec<String>, drain: Drain) {
+    let (figures, names) = (Arc::new(figures), Arc::<[String]>::from(names));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -47,10 +50,10 @@ pub async fn serve(listener: TcpListener, figures: Figures, drain: Drain) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (figures, drain) = (Arc::clone(&figures), drain.clone());
+        let (figures, names, drain) = (Arc::clone(&figures), Arc::clone(&names), drain.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let answer = answer(&request, &figures, &drain);
+                let answer = answer(&request, &figures, &names, &drain);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let connection = http1::Builder::new()
@@ -64,7 +67,18 @@ pub async fn serve(listener: TcpListener, figures: Figures, drain: Drain) {
     }
 }
 
-fn answer(request: &Request<Incoming>, figures: &Figures, drain: &Drain) -> Response<Full<Bytes>> {
+fn answer(
+    request: &Request<Incoming>,
+    figures: &Figures,
+    names: &[String],
+    drain: &Drain,
+) -> Response<Full<Bytes>> {
+    if !is_meant(request, names) {
+        return text(
+            StatusCode::MISDIRECTED_REQUEST,
+            "ask by the IP address or as localhost, or add this Host to admin.hosts\n",
+        );
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -81,6 +95,30 @@ fn answer(request: &Request<Incoming>, figures: &Figures, drain: &Drain) -> Resp
         "/status.json" => made(StatusCode::OK, JSON, format!("{:#}\n", (figures.status)())),
         _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz, /metrics and /status.json\n"),
     }
+}
+
+/// Whether a request means this listener by its Host.
+///
+/// A page may have its own name resolved to this address, and then read what is answered here as if it were its own (DNS
+/// rebinding). It cannot make a browser say an IP address or localhost.
+fn is_meant(request: &Request<Incoming>, names: &[String]) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let is_by_host = match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(host), None) => {
+            host.is_empty() || Authority::try_from(host.as_bytes()).is_ok_and(|host| is_named(&host, names))
+        }
+        (Some(_), Some(_)) => false,
+    };
+    is_by_host && request.uri().authority().is_none_or(|authority| is_named(authority, names))
+}
+
+fn is_named(authority: &Authority, names: &[String]) -> bool {
+    let host = authority.host();
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let is_name =
+        || names.iter().map(String::as_str).chain(["localhost"]).any(|name| name.eq_ignore_ascii_case(host));
+    !authority.as_str().contains('@') && (literal.parse::<IpAddr>().is_ok() || is_name())
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {

@@ -71,7 +71,8 @@ impl Proxy {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let make = exchanges(&self.config, &holds, &drain);
         let metrics = Arc::new(Metrics::new());
-        let admin = tokio::spawn(admin::serve(self.admin, figures(&metrics), drain.clone()));
+        let admin =
+            tokio::spawn(admin::serve(self.admin, figures(&metrics), self.config.admin_hosts, drain.clone()));
         let records = Records { log, metrics };
         let bound = self.config.server.drain_timeout;
         let serving = server::run(self.listener, self.config.server, cores, make, records, drain.clone());

@@ -38,6 +38,16 @@ fn meant_socket(text: &str) -> String {
     }
 }
 
+/// The name of a host, without a port.
+pub(super) fn host(value: &Value<'_>) -> Result<String, Problems> {
+    let text = text(value)?;
+    let named = name(text).map_err(|what| {
+        let problem = value.problem(format_args!("is no host name, since {what}: {}", quoted(text)));
+        problem.help("write a name without scheme and port, as in \"staleguard.internal\"")
+    })?;
+    Ok(named.to_owned())
+}
+
 /// The upstream's URL, of which host and port are kept. The port is always there.
 pub(super) fn upstream(value: &Value<'_>) -> Result<String, Problems> {
     let url = text(value).map_err(|_| {

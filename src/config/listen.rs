@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use tracing::level_filters::LevelFilter;
 
-use super::address::socket;
+use super::address::{host, socket};
 use super::duration::{timeout, wait};
 use super::problem::Problems;
 use super::section::Section;
 use super::size::size;
-use super::value::{At, Value, boolean, choice, count};
+use super::value::{At, Value, boolean, choice, count, list};
 
 /// What `[listen]` says.
 pub(super) struct Listen {
@@ -22,6 +22,12 @@ pub(super) struct Listen {
     pub(super) body_timeout: Option<Duration>,
     pub(super) send_timeout: Option<Duration>,
     pub(super) linger: Option<Duration>,
+}
+
+/// What `[admin]` says.
+pub(super) struct Admin {
+    pub(super) address: Option<At<SocketAddr>>,
+    pub(super) hosts: Option<Vec<String>>,
 }
 
 /// What `[log]` says.
@@ -42,8 +48,9 @@ pub(super) fn listen(section: &mut Section<'_, '_>) -> Listen {
     }
 }
 
-pub(super) fn admin(section: &mut Section<'_, '_>) -> Option<At<SocketAddr>> {
-    section.read_at("address", socket)
+pub(super) fn admin(section: &mut Section<'_, '_>) -> Admin {
+    let hosts = |value: &Value<'_>| list(value, "[\"staleguard.internal\"]", host);
+    Admin { address: section.read_at("address", socket), hosts: section.read("hosts", hosts) }
 }
 
 pub(super) fn log(section: &mut Section<'_, '_>) -> Log {

@@ -40,14 +40,13 @@ use crate::memory::{holds, validators};
 use crate::rule::select::Rules;
 use crate::{exchange, server};
 use guard::Guard;
-use listen::{Listen, Log};
+use listen::{Admin, Listen, Log};
 use presets::{Files, Preset};
 use problem::Problems;
 use resource::Surroundings;
 use section::{Flag, Section, Table};
 use source::Source;
 use upstream::Upstream;
-use value::At;
 
 /// The file that holds every setting with its default, and equals an empty one.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -59,6 +58,8 @@ pub struct Config {
     pub server: server::Settings,
     /// Where the admin listener is.
     pub admin: SocketAddr,
+    /// By which names it is asked for, beside IP addresses and localhost.
+    pub admin_hosts: Vec<String>,
     /// How the upstream is reached.
     pub upstream: crate::upstream::Settings,
     /// The bounds of holds.
@@ -99,7 +100,7 @@ pub struct Overrides {
 /// What each section says.
 struct Sections {
     listen: Listen,
-    admin: Option<At<SocketAddr>>,
+    admin: Admin,
     upstream: Upstream,
     log: Log,
     guard: Guard,
@@ -155,7 +156,7 @@ fn gather(
         read_sections(&mut root, &presets, lowest_of_resources, overrides.observe, upstream_required);
     root.report_unknown();
     let (listen, upstream) = (sections.listen.address.as_ref(), sections.upstream.authority.as_ref());
-    clash::clashes(listen, sections.admin.as_ref(), upstream, &mut problems);
+    clash::clashes(listen, sections.admin.address.as_ref(), upstream, &mut problems);
     problems.sort();
     (sections.into_config(), problems)
 }
@@ -203,7 +204,8 @@ impl Sections {
                 drain_timeout: guard.drain_timeout?,
                 access_log: log.access?,
             },
-            admin: admin?.value,
+            admin: admin.address?.value,
+            admin_hosts: admin.hosts?,
             validators: upstream.exclusive.then_some(validators),
             upstream,
             holds: guard.holds?,

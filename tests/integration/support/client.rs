@@ -90,6 +90,11 @@ impl Client {
         self.answer(method).await
     }
 
+    /// Whether nothing has come that has not been read.
+    pub(crate) async fn is_silent(&mut self) -> bool {
+        self.wire.is_silent().await
+    }
+
     /// Waits until the other side ends the connection; how it did, and how many bytes came before.
     pub(crate) async fn end(&mut self) -> (Ending, u64) {
         within("the end of the connection", self.wire.rest()).await
@@ -115,7 +120,7 @@ pub(crate) fn request(method: &str, target: &str, fields: &[(&str, &str)], body:
     let stated = |name: &str| fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
     let mut text = format!("{method} {target} HTTP/1.1\r\n");
     if !stated("host") {
-        text.push_str("Host: lrs.example\r\n");
+        text.push_str("Host: localhost\r\n");
     }
     for (name, value) in fields {
         text.push_str(&format!("{name}: {value}\r\n"));

@@ -512,10 +512,10 @@ async fn respond(shared: &Shared, seen: &Seen) -> Reply {
     let seen = opened.as_ref().unwrap_or(seen);
     let may_read = knobs.reader.is_none() || seen.field("authorization") == knobs.reader.as_deref();
     if !seen.is_write() && !may_read {
-        return Reply::new(403, "you may only write");
+        return with_fields(Reply::new(403, "you may only write"), &knobs);
     }
     if knobs.credential.is_some() && seen.field("authorization") != knobs.credential.as_deref() {
-        return Reply::new(401, "who are you?");
+        return with_fields(Reply::new(401, "who are you?"), &knobs);
     }
     let mut address = Address::of(&seen.target);
     if knobs.ignores_registration {
@@ -529,7 +529,7 @@ async fn respond(shared: &Shared, seen: &Seen) -> Reply {
     if knobs.checks && seen.field("if-match").is_some_and(|stated| Some(stated) != own.as_deref()) {
         return Reply::new(412, "not what is here");
     }
-    let mut reply = match seen.method.as_str() {
+    let reply = match seen.method.as_str() {
         "HEAD" if knobs.no_head => Reply::new(405, ""),
         "GET" | "HEAD" => read(shared, &knobs, &address),
         "PUT" => {
@@ -549,6 +549,10 @@ async fn respond(shared: &Shared, seen: &Seen) -> Reply {
         }
         _ => Reply::new(200, ""),
     };
+    with_fields(reply, &knobs)
+}
+
+fn with_fields(mut reply: Reply, knobs: &Knobs) -> Reply {
     reply.fields.extend(knobs.fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     reply
 }

@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -115,6 +116,13 @@ impl Wire {
     #[allow(dead_code, reason = "only the upstream of tests/model must know")]
     pub(crate) fn was_reset(&self) -> bool {
         self.stream.take_error().unwrap().is_some()
+    }
+
+    /// Whether there is nothing to read, not even an ending.
+    pub(crate) async fn is_silent(&self) -> bool {
+        // What the kernel has is noticed when the runtime looks for it.
+        tokio::task::yield_now().await;
+        self.buffer.is_empty() && self.stream.peek(&mut [0]).now_or_never().is_none()
     }
 
     /// Reads a head. An ending where there is none: between messages or in the middle of one.
