@@ -82,6 +82,8 @@ impl Paced {
 
     /// Reads and throws away, until the end or until time is up.
     pub async fn discard(mut self, time: Duration) {
+        // What was read is given back to its budget now and not at the end.
+        self.ahead = Contents::default();
         let end = Instant::now() + time;
         while let Ok(Some(Ok(_))) = tokio::time::timeout_at(end, self.frame()).await {}
     }
@@ -102,6 +104,10 @@ impl Body for Paced {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
         if let Some(piece) = self.ahead.pop() {
+            if self.ahead.is_empty() {
+                // What is still to come takes nothing of a budget.
+                self.ahead = Contents::default();
+            }
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         match Pin::new(&mut self.rest).poll_frame(cx) {

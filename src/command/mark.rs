@@ -1,6 +1,7 @@
 //! The mark of a running process: what it leaves behind when it does not end in good order.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +25,8 @@ impl Mark {
         fs::create_dir_all(folder)?;
         let path = folder.join(NAME);
         let was_there = path.try_exists()?;
-        let own = format!("{}\n", std::process::id());
+        // In a container every process has the same number, so that chance must tell them apart.
+        let own = format!("{} {:016x}\n", std::process::id(), RandomState::new().build_hasher().finish());
         let mut file = File::create(&path)?;
         file.write_all(own.as_bytes())?;
         file.sync_all()?;
@@ -65,7 +67,8 @@ mod tests {
     fn the_mark_of_another_process_is_not_cleared() {
         let folder = tempfile::tempdir().expect("a folder");
         let (own, _) = Mark::set(folder.path()).expect("a mark");
-        fs::write(folder.path().join(NAME), "1\n").expect("another's");
+        // The same number in another container, say.
+        let (_another, _) = Mark::set(folder.path()).expect("a mark");
         own.clear().expect("nothing to do");
         assert!(Mark::set(folder.path()).expect("a mark").1);
     }

@@ -64,21 +64,34 @@ impl Exchange {
             self.note_read(identity.ok().as_ref(), &answer, outcome);
             return Ok(answer);
         }
-        let contents = match body.collect(rule.document_max, &self.buffers.writes).await {
-            Ok(Collected::Whole(contents)) => contents,
-            Ok(Collected::TooLarge(body)) => {
-                outcome.verdict = Some("body-too-large");
-                return self.relay_unheld(head, body).await;
-            }
-            Ok(Collected::OverBudget(body)) => {
-                outcome.verdict = Some(Failure::OverBudget.as_str());
-                return self.relay(head, body).await;
-            }
-            Err(Interrupted::Stalled) => return Err(Failure::BodyStalled),
-            Err(Interrupted::Broken(_)) => return Err(Failure::BodyBroken),
+        let contents = match self.observed_body(body, rule.document_max, outcome).await? {
+            Ok(contents) => contents,
+            Err(body) => return self.relay_unheld(head, body).await,
         };
         let foreseen = self.foresee(rule, &head, &contents, outcome).await;
         self.go_on(rule, foreseen, head, contents).await
+    }
+
+    /// Reads a write's whole body, or gives back what cannot be held, which then goes on without a hold.
+    async fn observed_body(
+        &self,
+        body: Paced,
+        max: u64,
+        outcome: &mut Outcome,
+    ) -> Result<Result<Contents, Paced>, Failure> {
+        match body.collect(max, &self.buffers.writes).await {
+            Ok(Collected::Whole(contents)) => Ok(Ok(contents)),
+            Ok(Collected::TooLarge(body)) => {
+                outcome.verdict = Some("body-too-large");
+                Ok(Err(body))
+            }
+            Ok(Collected::OverBudget(body)) => {
+                outcome.verdict = Some(Failure::OverBudget.as_str());
+                Ok(Err(body))
+            }
+            Err(Interrupted::Stalled) => Err(Failure::BodyStalled),
+            Err(Interrupted::Broken(_)) => Err(Failure::BodyBroken),
+        }
     }
 
     /// Passes a request in xAPI's alternate syntax on in its envelope, and notes what the plain one would have got.
@@ -93,18 +106,9 @@ impl Exchange {
         outcome.is_alternate = true;
         let is_dangerous = dangerous_connection_option(&head.headers).is_some();
         onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
-        let form = match body.collect(form_max(rule), &self.buffers.writes).await {
-            Ok(Collected::Whole(form)) => form,
-            Ok(Collected::TooLarge(body)) => {
-                outcome.verdict = Some("body-too-large");
-                return self.relay_unheld(head, body).await;
-            }
-            Ok(Collected::OverBudget(body)) => {
-                outcome.verdict = Some(Failure::OverBudget.as_str());
-                return self.relay(head, body).await;
-            }
-            Err(Interrupted::Stalled) => return Err(Failure::BodyStalled),
-            Err(Interrupted::Broken(_)) => return Err(Failure::BodyBroken),
+        let form = match self.observed_body(body, form_max(rule), outcome).await? {
+            Ok(form) => form,
+            Err(body) => return self.relay_unheld(head, body).await,
         };
         let mut plain = head.clone();
         let opened = open(&mut plain, method, &form.to_bytes());

@@ -16,13 +16,13 @@ fn resident(pid: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-/// How much larger the proxy has become after 20 PUTs of two bytes that all succeed.
+/// How much larger the proxy has become after 400 PUTs of two bytes that all succeed.
 async fn growth(fields: &[(&str, &str)]) -> u64 {
     let store = Store::start();
     let proxy = Proxy::before(&store);
     let before = resident(proxy.pid());
     let mut client = proxy.connect().await;
-    for id in 0..20 {
+    for id in 0..400 {
         store.hold(&state(&id.to_string()), "{}");
         let fields: Vec<_> = [V1, JSON].into_iter().chain(fields.iter().copied()).collect();
         assert_eq!(client.send("PUT", &state(&id.to_string()), &fields, "{}").await.status, 204);

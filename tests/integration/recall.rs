@@ -542,8 +542,13 @@ mod traps {
 
     #[tokio::test]
     async fn a_write_without_a_hold_whose_answer_is_lost_leaves_nothing_known_until_it_has_settled() {
-        let observing = "resource.state = { mode = \"observe\", document-max = \"10B\" }\n";
-        for answer in [Misdeed::Says(bare("502 Bad Gateway")), Misdeed::SaysAndResets(String::new())] {
+        let too_large = "resource.state = { mode = \"observe\", document-max = \"10B\" }\n";
+        let over_budget = "guard.buffered-writes-max = \"10B\"\nresource.state = { mode = \"observe\" }\n";
+        for (answer, observing) in [
+            (Misdeed::Says(bare("502 Bad Gateway")), too_large),
+            (Misdeed::SaysAndResets(String::new()), too_large),
+            (Misdeed::SaysAndResets(String::new()), over_budget),
+        ] {
             let (store, proxy) = before(&format!("{PLAIN}{observing}"), |_| ());
             store.set(|knobs| knobs.misdeed = Some((On::Writes, answer)));
             let long = proxy.send("PUT", &state("a"), &[V1, WHO, JSON], "longer than 10 bytes").await;
