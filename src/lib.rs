@@ -9,11 +9,11 @@
 //! |---|---|
 //! | 7 | [`command`]: one file a verb |
 //! | 6 | [`config`]: the file as written becomes the settings as meant |
-//! | 5 | [`server`]: sockets, connections, drain, metrics · [`admin`]: health, figures |
+//! | 5 | [`server`]: sockets, TLS, connections, drain, metrics · [`admin`]: health, figures |
 //! | 4 | [`exchange`]: one request, from its head to its answer |
 //! | 3 | [`rule`]: which resource and document is it · [`upstream`]: sending, probing |
 //! | 2 | [`guard`]: may the write be applied · [`memory`]: holds, and what passed through here · [`xapi`]: agents, alternate syntax |
-//! | 1 | [`semantics`]: RFC 9110's words · [`resource`] · [`fingerprint`] · [`json`] · [`body`] · [`drain`] · [`fault`] |
+//! | 1 | [`semantics`]: RFC 9110's words · [`resource`] · [`fingerprint`] · [`json`] · [`body`] · [`net`] · [`drain`] · [`fault`] |
 
 pub mod admin;
 pub mod body;
@@ -26,6 +26,7 @@ pub mod fingerprint;
 pub mod guard;
 pub mod json;
 pub mod memory;
+pub mod net;
 pub mod resource;
 pub mod rule;
 pub mod semantics;

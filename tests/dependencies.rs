@@ -15,12 +15,14 @@ const LICENSES: [&str; 9] =
 const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Packages of which there may be several versions, and why.
-const DUPLICATES: [(&str, &str); 6] = [
+const DUPLICATES: [(&str, &str); 8] = [
+    ("bit-vec", "only tests: rcgen writes DER with 0.9"),
     ("getrandom", "only tests: with rand"),
     ("hashbrown", "dashmap 6 has 0.14, and what indexmap and quick_cache share is newer"),
     ("r-efi", "only tests, and only on UEFI: with getrandom"),
     ("rand", "only tests: stateright and proptest have different ones"),
     ("rand_core", "only tests: with rand"),
+    ("windows-sys", "only on Windows, where this does not run: ring has 0.52"),
     ("syn", "only while building: derive macros are about to move to 3"),
 ];
 

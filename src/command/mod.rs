@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 ok, 1 failed at run time, 2 usage, 78 bad configuration (`EX_CONFIG` of sysexits).
 
+mod certificates;
 pub mod check;
 pub mod demo;
 mod mark;

@@ -1,5 +1,6 @@
 //! A proxy put together from its configuration: the one place where the rooms meet.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::certificates::Certificates;
 use super::mark::Mark;
 use crate::admin::{self, Figures};
 use crate::body::budget::{Budget, Buffers};
@@ -19,6 +21,7 @@ use crate::memory::Memory;
 use crate::memory::generations::Generations;
 use crate::memory::holds::Holds;
 use crate::server::access_log::AccessLog;
+use crate::server::listener::{self, Endpoint, Listener};
 use crate::server::metrics::Metrics;
 use crate::server::{self, MakeExchange, Records};
 use crate::upstream::pool::Pool;
@@ -26,8 +29,9 @@ use crate::upstream::pool::Pool;
 /// A proxy whose addresses are bound, and which serves nobody yet.
 pub struct Proxy {
     config: Config,
-    listener: TcpListener,
+    listener: Listener,
     admin: TcpListener,
+    certificates: Certificates,
 }
 
 impl Proxy {
@@ -36,17 +40,33 @@ impl Proxy {
     /// # Errors
     /// A sentence that says which address cannot be had, why, and what to do.
     pub fn bind(config: Config) -> Result<Self, String> {
-        let listener = bind(config.server.address, "--listen")?;
-        let admin = bind(config.admin, "--admin")?;
-        Ok(Self { config, listener, admin })
+        let certificates = Certificates::load(&config)?;
+        let address = &config.server.address;
+        let listener = Listener::bind(address, config.server.socket_mode);
+        let listener = listener.map_err(|error| cannot_listen(address, "--listen", &error))?;
+        let admin = listener::bind_ip(config.admin);
+        let admin = admin.map_err(|error| cannot_listen(&config.admin, "--admin", &error))?;
+        Ok(Self { config, listener, admin, certificates })
     }
 
     /// Where clients connect.
     ///
     /// # Errors
     /// When the kernel does not tell.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub fn address(&self) -> io::Result<Endpoint> {
+        self.listener.endpoint()
+    }
+
+    /// Where clients connect, as a URL.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn url(&self) -> io::Result<String> {
+        let scheme = if self.certificates.acceptor.is_some() { "https" } else { "http" };
+        Ok(match self.address()? {
+            Endpoint::Ip(address) => format!("{scheme}://{address}"),
+            unix @ Endpoint::Unix(_) => unix.to_string(),
+        })
     }
 
     /// Where health and figures are asked for.
@@ -69,13 +89,17 @@ impl Proxy {
         let generations = self.config.validators.as_ref().map(|_| Generations::new());
         let holds = Holds::withdrawing(self.config.holds.clone(), generations);
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let make = exchanges(&self.config, &holds, &drain);
+        let make = exchanges(&self.config, &holds, &drain, &self.certificates);
         let metrics = Arc::new(Metrics::new());
+        self.certificates.tell(&metrics);
+        let acceptor = self.certificates.acceptor.clone();
+        let watching = tokio::spawn(self.certificates.watch(Arc::clone(&metrics)));
         let admin =
             tokio::spawn(admin::serve(self.admin, figures(&metrics), self.config.admin_hosts, drain.clone()));
         let records = Records { log, metrics };
         let bound = self.config.server.drain_timeout;
-        let serving = server::run(self.listener, self.config.server, cores, make, records, drain.clone());
+        let serving =
+            server::run(self.listener, acceptor, self.config.server, cores, make, records, drain.clone());
         let ending = async {
             drain.begun().await;
             Instant::now() + bound
@@ -83,6 +107,7 @@ impl Proxy {
         let (served, deadline) = tokio::join!(serving, ending);
         wait_until_settled(&holds, deadline, &drain).await;
         admin.abort();
+        watching.abort();
         if let Some((mark, _)) = mark.filter(|_| !drain.has_cut_off()) {
             mark.clear()?;
         }
@@ -117,7 +142,12 @@ async fn wait_until_settled(holds: &Holds, deadline: Instant, drain: &Drain) {
 }
 
 /// What makes the exchanges of each core: what is known is shared, connections are a core's own.
-fn exchanges(config: &Config, holds: &Arc<Holds>, drain: &Drain) -> Arc<MakeExchange> {
+fn exchanges(
+    config: &Config,
+    holds: &Arc<Holds>,
+    drain: &Drain,
+    certificates: &Certificates,
+) -> Arc<MakeExchange> {
     let shared = Shared {
         rules: Arc::new(config.rules.clone()),
         holds: Arc::clone(holds),
@@ -132,8 +162,10 @@ fn exchanges(config: &Config, holds: &Arc<Holds>, drain: &Drain) -> Arc<MakeExch
     };
     let under_way = Arc::new(Semaphore::new(config.upstream.connections));
     let (settings, upstream) = (config.exchange.clone(), config.upstream.clone());
+    let connector = certificates.connector.clone();
     Arc::new(move || {
-        let pool = Pool::new(upstream.clone(), Arc::clone(&under_way), Arc::clone(&shared.buffers.reads));
+        let (under_way, reads) = (Arc::clone(&under_way), Arc::clone(&shared.buffers.reads));
+        let pool = Pool::over_tls(upstream.clone(), under_way, reads, connector.clone());
         Exchange::new(settings.clone(), shared.clone(), pool)
     })
 }
@@ -144,11 +176,11 @@ fn figures(metrics: &Arc<Metrics>) -> Figures {
     Figures { metrics: Box::new(move || all.open_metrics().ok()), status: Box::new(move || some.status()) }
 }
 
-fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, String> {
-    server::bind(address).map_err(|error| match error.kind() {
+fn cannot_listen(address: &dyn fmt::Display, flag: &str, error: &io::Error) -> String {
+    match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "cannot listen on {address}: another process holds this address; stop it or choose another with {flag}"
         ),
         _ => format!("cannot listen on {address}: {error}; choose another address with {flag}"),
-    })
+    }
 }

@@ -38,7 +38,7 @@ async fn serve(config: Config, err: &mut dyn Write) -> Result<(), String> {
         (AccessLog::off(), None)
     };
     let told = |error: io::Error| error.to_string();
-    let upstream = config.upstream.authority.clone();
+    let upstream = upstream(&config);
     let mut signals = Signals::new().map_err(told)?;
     let proxy = Proxy::bind(config)?;
     announce(&proxy, &upstream, err).map_err(told)?;
@@ -63,11 +63,21 @@ async fn serve(config: Config, err: &mut dyn Write) -> Result<(), String> {
     Ok(())
 }
 
+/// The upstream as it may be written in a configuration.
+fn upstream(config: &Config) -> String {
+    let upstream = &config.upstream;
+    match (&upstream.socket, &upstream.tls) {
+        (Some(path), _) => format!("unix:{}", path.display()),
+        (None, Some(_)) => format!("https://{}", upstream.authority),
+        (None, None) => format!("http://{}", upstream.authority),
+    }
+}
+
 /// Says where everything is. Scripts read these lines, so they do not depend on the level of the log.
 fn announce(proxy: &Proxy, upstream: &str, err: &mut dyn Write) -> io::Result<()> {
-    writeln!(err, "staleguard: listening on http://{}", proxy.address()?)?;
+    writeln!(err, "staleguard: listening on {}", proxy.url()?)?;
     writeln!(err, "staleguard: admin on http://{}", proxy.admin_address()?)?;
-    writeln!(err, "staleguard: upstream is http://{upstream}")?;
+    writeln!(err, "staleguard: upstream is {upstream}")?;
     err.flush()
 }
 

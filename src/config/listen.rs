@@ -1,21 +1,27 @@
 //! `[listen]`, `[admin]` and `[log]`: where clients and operators connect, and what is written down.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
-use super::address::{host, socket};
+use super::address::{self, host, socket};
 use super::duration::{timeout, wait};
-use super::problem::Problems;
+use super::problem::{Problems, quoted};
 use super::section::Section;
 use super::size::size;
-use super::value::{At, Value, boolean, choice, count, list};
+use super::tls::{self, ListenTls};
+use super::value::{At, Value, boolean, choice, count, list, text};
+use crate::server::listener::Endpoint;
 
 /// What `[listen]` says.
 pub(super) struct Listen {
-    pub(super) address: Option<At<SocketAddr>>,
+    pub(super) address: Option<At<Endpoint>>,
+    pub(super) socket_mode: Option<u32>,
+    pub(super) trusted_proxies: Option<Vec<IpNet>>,
+    pub(super) tls: ListenTls,
     pub(super) connections: Option<usize>,
     pub(super) header_timeout: Option<Duration>,
     pub(super) header_max: Option<usize>,
@@ -36,15 +42,19 @@ pub(super) struct Log {
     pub(super) level: Option<LevelFilter>,
 }
 
-pub(super) fn listen(section: &mut Section<'_, '_>) -> Listen {
+pub(super) fn listen(section: &mut Section<'_, '_>, to_run: bool) -> Listen {
+    let proxies = |value: &Value<'_>| list(value, "[\"10.0.0.0/8\"]", network);
     Listen {
-        address: section.read_at("address", socket),
+        address: section.read_at("address", address::endpoint),
         connections: section.read("connections", count),
         header_timeout: section.read("header-timeout", timeout),
         header_max: section.read("header-max", header_max),
         body_timeout: section.read("body-timeout", timeout),
         send_timeout: section.read("send-timeout", timeout),
         linger: section.read("linger", wait),
+        socket_mode: section.read("socket-mode", socket_mode),
+        trusted_proxies: section.read("trusted-proxies", proxies),
+        tls: section.section("tls", |section| tls::listen(section, to_run)),
     }
 }
 
@@ -55,6 +65,26 @@ pub(super) fn admin(section: &mut Section<'_, '_>) -> Admin {
 
 pub(super) fn log(section: &mut Section<'_, '_>) -> Log {
     Log { access: section.read("access", boolean), level: section.read("level", level) }
+}
+
+/// The mode of a file, as chmod has it.
+fn socket_mode(value: &Value<'_>) -> Result<u32, Problems> {
+    let text = text(value)?;
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && !text.starts_with('+'));
+    mode.ok_or_else(|| {
+        let problem = value.problem(format_args!("is no mode of a file: {}", quoted(text)));
+        problem.help("write it in octal, as in \"0660\" for its owner and group").into()
+    })
+}
+
+/// A network, or a single address.
+fn network(value: &Value<'_>) -> Result<IpNet, Problems> {
+    let text = text(value)?;
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| {
+        let problem = value.problem(format_args!("holds what is no network: {}", quoted(text)));
+        problem.help("write an IP address, or a network as in \"10.0.0.0/8\" or \"fd00::/8\"").into()
+    })
 }
 
 /// The HTTP library reads heads into a buffer that never is smaller than 8 KiB.

@@ -25,6 +25,7 @@ pub mod source;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod unconditional;
 mod upstream;
 mod value;
@@ -155,7 +156,7 @@ fn gather(
     let sections =
         read_sections(&mut root, &presets, lowest_of_resources, overrides.observe, upstream_required);
     root.report_unknown();
-    let (listen, upstream) = (sections.listen.address.as_ref(), sections.upstream.authority.as_ref());
+    let (listen, upstream) = (sections.listen.address.as_ref(), sections.upstream.address.as_ref());
     clash::clashes(listen, sections.admin.address.as_ref(), upstream, &mut problems);
     problems.sort();
     (sections.into_config(), problems)
@@ -168,7 +169,7 @@ fn read_sections<'a>(
     observe: bool,
     upstream_required: bool,
 ) -> Sections {
-    let listen = root.section("listen", listen::listen);
+    let listen = root.section("listen", |section| listen::listen(section, upstream_required));
     let service = root.section("probe", |section| probe::probe(section, upstream_required));
     let upstream =
         root.section("upstream", |section| upstream::upstream(section, service, upstream_required));
@@ -197,6 +198,10 @@ impl Sections {
         Some(Config {
             server: server::Settings {
                 address: listen.address?.value,
+                socket_mode: listen.socket_mode?,
+                trusted_proxies: listen.trusted_proxies,
+                tls: listen.tls.files,
+                handshake_timeout: listen.tls.handshake_timeout?,
                 connections: listen.connections?,
                 header_timeout: listen.header_timeout?,
                 header_max: listen.header_max?,

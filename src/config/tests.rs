@@ -16,6 +16,7 @@ use crate::rule::Rule;
 use crate::rule::identity::Part;
 use crate::semantics::cors::Cors;
 use crate::semantics::preconditions::Matching;
+use crate::server::listener::Endpoint;
 
 const URL: &str = "http://127.0.0.1:8000";
 
@@ -111,7 +112,11 @@ fn the_defaults_are_what_is_promised() {
     assert_eq!(
         config.server,
         server::Settings {
-            address: "127.0.0.1:8080".parse().expect("an address"),
+            address: Endpoint::Ip("127.0.0.1:8080".parse().expect("an address")),
+            socket_mode: 0o660,
+            trusted_proxies: None,
+            tls: None,
+            handshake_timeout: Duration::from_secs(10),
             connections: 10_000,
             header_timeout: Duration::from_secs(30),
             send_timeout: Duration::from_secs(60),
@@ -147,7 +152,7 @@ fn the_defaults_are_what_is_promised() {
 #[test]
 fn the_examples_in_the_default_file_can_be_used() {
     let secret = authorization("Basic dXNlcjpwYXNzd29yZA==\n");
-    let text = examples(&secret);
+    let (text, _pem) = examples(&secret);
     let config = Config::read(Some(("default.toml", &text)), &Overrides::default());
     let config = config.unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(config.upstream.authority, "127.0.0.1:8000");
@@ -168,9 +173,96 @@ fn path_of(file: &tempfile::NamedTempFile) -> String {
     file.path().to_str().expect("UTF-8").to_owned()
 }
 
-/// The default file with its examples, where the file that it names is this one.
-fn examples(secret: &tempfile::NamedTempFile) -> String {
-    with_examples(DEFAULT).replace("/run/secrets/staleguard-probe", &path_of(secret))
+/// The default file with its examples, where the files that it names are this one and the one that comes with it.
+fn examples(secret: &tempfile::NamedTempFile) -> (String, tempfile::NamedTempFile) {
+    let (pem, _) = certified("lrs.example");
+    let mut text = with_examples(DEFAULT).replace("/run/secrets/staleguard-probe", &path_of(secret));
+    text = text.replace("url = \"http://", "url = \"https://");
+    for file in ["tls.crt", "tls.key", "upstream.crt", "upstream.key"] {
+        text = text.replace(&format!("/run/secrets/{file}"), &path_of(&pem));
+    }
+    for file in ["clients.pem", "upstream-ca.pem"] {
+        text = text.replace(&format!("/etc/staleguard/{file}"), &path_of(&pem));
+    }
+    (text, pem)
+}
+
+/// A file with a certificate that its own key has signed, and with that key; and another such key alone.
+fn certified(name: &str) -> (tempfile::NamedTempFile, tempfile::NamedTempFile) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+    let other = rcgen::KeyPair::generate().expect("a key");
+    let pem = made.cert.pem() + &made.signing_key.serialize_pem();
+    (authorization(&pem), authorization(&other.serialize_pem()))
+}
+
+#[test]
+fn certificates_are_looked_into_where_the_proxy_is_to_run() {
+    let (pem, other_key) = certified("staleguard.example");
+    let (pem, other_key, empty) = (path_of(&pem), path_of(&other_key), path_of(&authorization("")));
+    let listen = |more: &str| format!("[listen.tls]\ncertificate = {pem:?}\n{more}");
+    let upstream = |more: &str| format!("[upstream]\nurl = \"https://lrs.example\"\n[upstream.tls]\n{more}");
+    let good = [
+        listen(&format!("key = {pem:?}")),
+        listen(&format!("key = {pem:?}\nclient-ca = {pem:?}")),
+        upstream(&format!("ca = {pem:?}")),
+        upstream(&format!("ca = {pem:?}\ncertificate = {pem:?}\nkey = {pem:?}\nserver-name = \"127.0.0.1\"")),
+    ];
+    let read = |text: &str| {
+        let overrides = if text.contains("url") { Overrides::default() } else { with_url() };
+        Config::read(Some(("f.toml", text)), &overrides)
+    };
+    for text in good {
+        read(&text).unwrap_or_else(|problems| panic!("{text}\n{problems}"));
+    }
+    for (text, says) in [
+        (listen(""), "`certificate` is there without its key"),
+        (listen("key = \"\""), "names no file"),
+        (listen("key = \"/nowhere\""), "/nowhere cannot be read"),
+        (listen(&format!("key = {empty:?}")), "cannot be read"),
+        (listen(&format!("key = {other_key:?}")), "cannot be used with its key"),
+        (listen(&format!("key = {pem:?}\nclient-ca = {other_key:?}")), "holds no certificate in PEM"),
+        (format!("[listen.tls]\nkey = {pem:?}"), "`key` is there without its certificate"),
+        (format!("[listen.tls]\nclient-ca = {pem:?}"), "means nothing without a certificate"),
+        (upstream(&format!("ca = {other_key:?}")), "holds no certificate in PEM"),
+        (upstream("server-name = \"a b\""), "is no name that a certificate could be for: `a b`"),
+        (format!("[upstream.tls]\nca = {pem:?}"), "[upstream.tls] means nothing for this upstream.url"),
+    ] {
+        let problems = read(&text).expect_err(&text).to_string();
+        assert!(problems.contains(says) && problems.matches("error: ").count() == 1, "{text}\n{problems}");
+        assert!(!problems.contains("PRIVATE KEY"), "{text}");
+    }
+    let text = listen("key = \"/nowhere\"");
+    assert!(Config::check("f", &text).is_ok(), "keys are rarely there where a configuration is checked");
+}
+
+#[test]
+fn addresses_may_be_unix_sockets() {
+    let config = good("[listen]\naddress = \"unix:/run/a.sock\"\nsocket-mode = \"600\"\n");
+    assert_eq!(config.server.address, Endpoint::Unix("/run/a.sock".into()));
+    assert_eq!(config.server.socket_mode, 0o600);
+    let loops = "[upstream]\nurl = \"unix:/run/a.sock\"\n[listen]\naddress = \"unix:/run/a.sock\"";
+    let problems = Config::read(Some(("f", loops)), &Overrides::default()).expect_err("a loop").to_string();
+    assert!(problems.contains("unix:/run/a.sock: a loop"), "{problems}");
+    let long = format!("unix:/{}", "x".repeat(107));
+    for (key, text, says) in [
+        ("address", "unix:", "without a path"),
+        ("address", long.as_str(), "too long for the kernel"),
+        ("socket-mode", "0888", "is no mode of a file: `0888`"),
+        ("socket-mode", "01777", "is no mode of a file"),
+    ] {
+        let problems = bad(&format!("[listen]\n{key} = {text:?}"));
+        assert!(matches!(&problems[..], [problem] if problem.message.contains(says)), "{problems:?}");
+    }
+}
+
+#[test]
+fn trusted_proxies_are_addresses_and_networks() {
+    let nets = |text: &str| good(&format!("[listen]\ntrusted-proxies = {text}")).server.trusted_proxies;
+    assert_eq!(nets("[]"), Some(vec![]));
+    let read = nets("[\"10.0.0.0/8\", \"::1\"]").expect("two");
+    assert_eq!(read.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "::1/128"]);
+    let problems = bad("[listen]\ntrusted-proxies = [\"10.0.0.0/33\", \"proxy\", \"::1\"]");
+    assert_eq!(problems.len(), 2, "{problems:?}");
 }
 
 #[test]
@@ -225,13 +317,14 @@ fn replays_are_off_in_the_strict_preset() {
 fn the_example_resource_shows_the_values_that_keys_have_when_left_out() {
     let least = "[resource.notes]\npath = \"/api/notes/{id}\"\nidentity = [\"path\"]\n";
     let secret = authorization("Basic dXNlcjpwYXNzd29yZA==");
-    let shown_one = examples(&secret);
+    let (shown_one, _pem) = examples(&secret);
     let without_writers: String =
         shown_one.lines().filter(|line| !line.starts_with("unconditional")).collect::<Vec<_>>().join("\n");
     let without_writers = without_writers
         .replace("[[resource.notes.when]]\n", "")
         .replace("header = { X-Api-Version = \"1.*\" }", "");
-    assert_eq!(shown_rule(rule(&good(&without_writers), "notes")), shown_rule(rule(&good(least), "notes")));
+    let shown = Config::read(Some(("f.toml", &without_writers)), &Overrides::default()).expect("it is good");
+    assert_eq!(shown_rule(rule(&shown, "notes")), shown_rule(rule(&good(least), "notes")));
 }
 
 #[test]
@@ -498,7 +591,12 @@ fn upstream_urls() {
         ("localhost", Err(("scheme is missing", "write \"http://localhost\""))),
         ("http:/localhost:1", Err(("scheme is missing", "write \"http://localhost:1\""))),
         ("", Err(("scheme is missing", "write \"http://127.0.0.1:8000\""))),
-        ("https://lrs.example", Err(("TLS to the upstream, which is not supported yet", "URL with http"))),
+        ("unix:/run/lrs.sock", Ok("localhost")),
+        ("unix:", Err(("a Unix socket without a path", "unix:/run/"))),
+        ("https://lrs.example", Ok("lrs.example:443")),
+        ("HTTPS://[::1]", Ok("[::1]:443")),
+        ("https://-", Err(("no certificate can be for the host", "upstream.tls.server-name"))),
+        ("https://lrs.example:8443/xapi", Err(("has a path", "write \"https://lrs.example:8443\""))),
         ("ftp://lrs.example", Err(("scheme that is not supported: `ftp`", "URL with http"))),
         ("http://", Err(("the host is missing", ""))),
         ("http://:80", Err(("the host is missing", ""))),
@@ -542,7 +640,7 @@ fn flags_win_over_the_file_and_the_file_over_the_defaults() {
         [resource.state]\nmode = \"enforce\"";
     let from_file = Config::read(Some(("f", file)), &Overrides::default()).expect("a configuration");
     assert_eq!(from_file.upstream.authority, "file:1");
-    assert_eq!((from_file.server.address.port(), from_file.admin.port()), (1, 2));
+    assert_eq!((from_file.server.address.to_string().as_str(), from_file.admin.port()), ("127.0.0.1:1", 2));
     let overrides = Overrides {
         upstream: Some("http://flag:3".to_owned()),
         listen: Some("127.0.0.1:4".to_owned()),
@@ -551,7 +649,7 @@ fn flags_win_over_the_file_and_the_file_over_the_defaults() {
     };
     let from_flags = Config::read(Some(("f", file)), &overrides).expect("a configuration");
     assert_eq!(from_flags.upstream.authority, "flag:3");
-    assert_eq!((from_flags.server.address.port(), from_flags.admin.port()), (4, 5));
+    assert_eq!((from_flags.server.address.to_string().as_str(), from_flags.admin.port()), ("127.0.0.1:4", 5));
     assert!(from_flags.rules.0.iter().all(|rule| rule.mode == Mode::Observe));
 }
 
@@ -717,7 +815,7 @@ error: unknown key `conections` in [listen]
 6 | conections = 10
   | ^^^^^^^^^^
   |
-  = help: did you mean `connections`? the keys of [listen] are: `address`, `connections`, `header-timeout`, `header-max`, `body-timeout`, `send-timeout`, `linger`
+  = help: did you mean `connections`? the keys of [listen] are: `address`, `connections`, `header-timeout`, `header-max`, `body-timeout`, `send-timeout`, `linger`, `socket-mode`, `trusted-proxies`, `tls`
 "#;
     assert_eq!(problems.to_string(), expected);
     assert!(problems.render(Colours::On).contains("\u{1b}["), "colours are there for those who ask");

@@ -6,18 +6,20 @@ use bytesize::ByteSize;
 use http::HeaderValue;
 
 use super::address;
+use super::address::Upstream as Address;
 use super::duration::{timeout, wait};
 use super::problem::{Problem, Problems};
 use super::section::Section;
 use super::size::size;
 use super::status::unknown_outcome;
+use super::tls;
 use super::value::{At, Value, boolean, choice, count};
 use crate::upstream::Settings;
 
 /// What `[upstream]` says.
 pub(super) struct Upstream {
-    /// Host and port; nothing where nobody named it yet.
-    pub(super) authority: Option<At<String>>,
+    /// Where it is; nothing where nobody named it yet.
+    pub(super) address: Option<At<Address>>,
     /// Whether a PUT that states nothing goes on with what the upstream wants to hear.
     pub(super) satisfies: bool,
     /// How long a scope stays unsettled, which holds need too.
@@ -34,7 +36,9 @@ pub(super) fn upstream(
     if required && !section.has("url") {
         section.note(unnamed());
     }
-    let authority = section.read_at("url", address::upstream);
+    let address = section.read_at("url", address::upstream);
+    let tls = section.section("tls", tls::upstream);
+    let tls = address.as_ref().map(|address| tls.files(section, address, required));
     let exclusive = section.read("exclusive", boolean);
     let connect_timeout = section.read("connect-timeout", timeout);
     let response_timeout = section.read("response-timeout", timeout);
@@ -48,7 +52,9 @@ pub(super) fn upstream(
     // Every key was read and every problem noted before the first missing one ends this.
     let settings = || {
         Some(Settings {
-            authority: authority.as_ref()?.value.clone(),
+            authority: address.as_ref()?.value.authority.clone(),
+            socket: address.as_ref()?.value.socket.clone(),
+            tls: tls.clone()?,
             exclusive: exclusive?,
             connect_timeout: connect_timeout?,
             response_timeout: response_timeout?,
@@ -62,7 +68,7 @@ pub(super) fn upstream(
         })
     };
     let settings = settings();
-    Upstream { authority, satisfies, settle_time, settings }
+    Upstream { address, satisfies, settle_time, settings }
 }
 
 /// Whether what a client did not state is made up for.

@@ -1,6 +1,6 @@
 //! *Accept*: what a request must be to be served at all, and a write's whole body.
 
-use http::header::{EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::header::{COOKIE, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Version};
@@ -59,6 +59,50 @@ impl Exchange {
             body.discard(self.settings.linger).await;
         }
     }
+}
+
+/// Puts a head of HTTP/2 into the words of HTTP/1.1: its authority is the Host, and its cookies are one field.
+///
+/// # Errors
+/// When it says something else in the words of HTTP/1.1, or what these could not say (RFC 9113 §8.2.1, §8.3.1).
+pub(super) fn in_one_version(head: &mut Parts) -> Result<(), Failure> {
+    if head.version != Version::HTTP_2 {
+        return Ok(());
+    }
+    let is_padded = |value: &HeaderValue| value.as_bytes().trim_ascii() != value.as_bytes();
+    if head.headers.values().any(is_padded) {
+        return Err(Failure::Malformed("A field's value begins or ends with a space."));
+    }
+    if let Some(authority) = head.uri.authority() {
+        let scheme = head.uri.scheme_str();
+        let differs = |host: &HeaderValue| !is_same_host(host.as_bytes(), authority.as_str(), scheme);
+        if head.headers.get_all(HOST).iter().any(differs) {
+            return Err(Failure::Malformed("The request's Host is not its :authority."));
+        }
+        let host = HeaderValue::from_str(authority.as_str());
+        head.headers
+            .insert(HOST, host.map_err(|_| Failure::Malformed("The request's :authority is malformed."))?);
+    }
+    let crumbs: Vec<&[u8]> = head.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(mut cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        cookie.set_sensitive(true);
+        head.headers.insert(COOKIE, cookie);
+    }
+    Ok(())
+}
+
+/// Whether both name the same host and port of this scheme (RFC 3986 §6.2).
+fn is_same_host(host: &[u8], authority: &str, scheme: Option<&str>) -> bool {
+    let default = match scheme {
+        Some("https") => &b":443"[..],
+        _ => b":80",
+    };
+    fn without<'a>(host: &'a [u8], port: &[u8]) -> &'a [u8] {
+        host.strip_suffix(port).or(host.strip_suffix(b":")).unwrap_or(host)
+    }
+    without(host, default).eq_ignore_ascii_case(without(authority.as_bytes(), default))
 }
 
 /// Refuses heads that the next server may read differently, and protocols that are not spoken here.

@@ -12,7 +12,7 @@ use super::accept::Received;
 use super::answer::{Answer, Asked};
 use super::failure::Failure;
 use super::outcome::Outcome;
-use super::serve::{client_of, named_at_most_once};
+use super::serve::named_at_most_once;
 use crate::body::contents::Contents;
 use crate::body::paced::Paced;
 use crate::rule::Rule;
@@ -44,7 +44,7 @@ impl Exchange {
             return self.write(rule, head, Received::Whole(contents), asked, outcome).await;
         }
         let identity = named_at_most_once(rule, &head)?;
-        onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
+        onward::relay(&mut head, &outcome.client, &self.pool.settings().authority);
         let wants_body = head.method != Method::HEAD;
         let answer = self.read(rule, identity.as_ref(), head, asked, outcome).await?;
         self.note_read(identity.as_ref(), &answer, outcome);

@@ -54,7 +54,7 @@ impl Exchange {
             || differently_cased(&head.method).is_some()
             || is_ambiguous(rule, envelope_asked_for(rule, &head, &body).as_ref().unwrap_or(&head))
             || (is_write && dangerous_connection_option(&head.headers).is_some());
-        onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
+        onward::relay(&mut head, &outcome.client, &self.pool.settings().authority);
         if is_ambiguous {
             outcome.verdict = Some("ambiguous");
             return self.relay_unheld(head, body).await;
@@ -105,7 +105,7 @@ impl Exchange {
     ) -> Result<Answer, Failure> {
         outcome.is_alternate = true;
         let is_dangerous = dangerous_connection_option(&head.headers).is_some();
-        onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
+        onward::relay(&mut head, &outcome.client, &self.pool.settings().authority);
         let form = match self.observed_body(body, form_max(rule), outcome).await? {
             Ok(form) => form,
             Err(body) => return self.relay_unheld(head, body).await,

@@ -1,14 +1,14 @@
 //! What an exchange came to: the record that is logged and counted once it is over.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode, Version};
 
 use percent_encoding::{CONTROLS, percent_encode};
 
 use crate::guard::policy::Mode;
+use crate::net::client::Client;
 use crate::semantics::repair::Repairs;
 
 /// What an exchange came to. It holds no query, no credentials and nothing of a body.
@@ -17,7 +17,9 @@ pub struct Outcome {
     /// When the request's head had arrived.
     pub began: Instant,
     /// Who sent it.
-    pub client: SocketAddr,
+    pub client: Client,
+    /// The version of HTTP that it came in.
+    pub protocol: Version,
     /// Its method.
     pub method: Method,
     /// The path of its target, without the query, also one that was encoded by mistake or stands behind `;`.
@@ -48,10 +50,11 @@ pub struct Outcome {
 
 impl Outcome {
     /// The outcome of a request that has only just begun.
-    pub fn of<B>(request: &Request<B>, client: SocketAddr) -> Self {
+    pub fn of<B>(request: &Request<B>, client: Client) -> Self {
         Self {
             began: Instant::now(),
             client,
+            protocol: request.version(),
             method: request.method().clone(),
             path: plain(without_parameters(request.uri().path())),
             status: None,

@@ -9,7 +9,7 @@ use http::{Method, Request};
 use hyper::body::Incoming;
 
 use super::Exchange;
-use super::accept::{Received, differently_cased, well_formed};
+use super::accept::{Received, differently_cased, in_one_version, well_formed};
 use super::alternate::{alternate_method, envelope_asked_for};
 use super::answer::{self, Answer, Asked};
 use super::failure::Failure;
@@ -47,6 +47,7 @@ impl Exchange {
         outcome: &mut Outcome,
     ) -> Result<Answer, Failure> {
         // accept
+        in_one_version(&mut head)?;
         well_formed(&head)?;
         let body = Paced::new(body, self.settings.body_timeout);
 
@@ -54,7 +55,7 @@ impl Exchange {
         let rules = Arc::clone(&self.rules);
         let (rule, spelling) = match rules.select(&head) {
             Selection::Relay => {
-                onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
+                onward::relay(&mut head, &outcome.client, &self.pool.settings().authority);
                 return self.relay(head, body).await;
             }
             Selection::Guarded(rule) => (rule, None),
@@ -82,7 +83,7 @@ impl Exchange {
         match head.method {
             Method::GET | Method::HEAD => {
                 let identity = named_at_most_once(rule, &head)?;
-                onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
+                onward::relay(&mut head, &outcome.client, &self.pool.settings().authority);
                 // What a representation depends on may be in a body, so its tag would say too little; and a signature
                 // covers the method, so that a signed HEAD cannot become a GET.
                 let is_whole_in_head = http_body::Body::is_end_stream(&body);
@@ -97,16 +98,12 @@ impl Exchange {
             }
             Method::OPTIONS | Method::TRACE => {
                 named_at_most_once(rule, envelope_asked_for(rule, &head, &body).as_ref().unwrap_or(&head))?;
-                onward::relay(&mut head, client_of(outcome), &self.pool.settings().authority);
+                onward::relay(&mut head, &outcome.client, &self.pool.settings().authority);
                 self.relay(head, body).await
             }
             _ => self.write(rule, head, Received::Coming(body), asked, outcome).await,
         }
     }
-}
-
-pub(super) fn client_of(outcome: &Outcome) -> std::net::IpAddr {
-    outcome.client.ip()
 }
 
 /// A read needs no identity; but what could name two documents, or be executed as a write, is refused all the same.

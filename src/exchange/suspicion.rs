@@ -51,6 +51,6 @@ fn given(fields: &HeaderMap) -> Option<EntityTag> {
     fields.get(ETAG).and_then(EntityTag::from_field)
 }
 
-fn peer(outcome: &Outcome) -> IpAddr {
-    outcome.client.ip().to_canonical()
+fn peer(outcome: &Outcome) -> Option<IpAddr> {
+    outcome.client.address.ip()
 }

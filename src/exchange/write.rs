@@ -41,7 +41,7 @@ impl Exchange {
         // accept: the whole body first, so that a slow client never holds a scope
         let contents = self.whole_body(&head.headers, body, rule.document_max).await?;
 
-        onward::relay(&mut head, outcome.client.ip(), &self.pool.settings().authority);
+        onward::relay(&mut head, &outcome.client, &self.pool.settings().authority);
 
         // identify
         let identity = match named(rule, &head, &contents) {
@@ -148,7 +148,7 @@ impl Exchange {
 /// What a write holds; with some defects, which a test orders, nothing that anybody else would hold.
 fn scope(identity: &Identity, outcome: &Outcome) -> Scope {
     if fault::is_mutant(Mutant::HoldTakenOut) || fault::is_mutant(Mutant::CheckedBeforeHold) {
-        return Scope::new("nobody else's", [outcome.client.to_string().as_str()]);
+        return Scope::new("nobody else's", [outcome.client.address.to_string().as_str()]);
     }
     identity.scope
 }

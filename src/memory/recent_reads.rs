@@ -36,8 +36,8 @@ pub struct RecentReads {
 /// What a reader is told, or what a writer shows that it was told.
 #[derive(Debug, Clone, Copy, Hash)]
 pub struct Read<'a> {
-    /// Whoever connected.
-    pub peer: IpAddr,
+    /// Whoever connected; nothing stands for all that come by a Unix socket.
+    pub peer: Option<IpAddr>,
     /// The document.
     pub document: &'a ResourceKey,
     /// The opaque-tag of its entity-tag (RFC 9110 §8.8.3): whether it was marked weak does not matter here.
@@ -92,8 +92,8 @@ fn halves(word: u64) -> [u32; 2] {
 mod tests {
     use super::*;
 
-    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
-    const OTHER_PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 8));
+    const PEER: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7)));
+    const OTHER_PEER: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 8)));
     const JUST: Duration = Duration::from_millis(1);
 
     fn document(id: &str) -> ResourceKey {

@@ -21,6 +21,8 @@ pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// X-Forwarded-Proto: the scheme that the client used.
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// X-Request-Id: what whoever was first in the way calls this request.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Fields that some frameworks read as another method than the one of the request line.
 pub const METHOD_OVERRIDES: [HeaderName; 3] = [

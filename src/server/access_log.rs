@@ -56,9 +56,10 @@ impl AccessLog {
 fn json_line(outcome: &Outcome, sent: u64) -> String {
     let mut line = Map::new();
     line.insert("time".into(), json!(now().to_string()));
-    line.insert("client".into(), json!(outcome.client.to_string()));
+    line.insert("client".into(), json!(outcome.client.address.to_string()));
     line.insert("method".into(), json!(outcome.method.as_str()));
     line.insert("path".into(), json!(outcome.path));
+    line.insert("protocol".into(), json!(format!("{:?}", outcome.protocol)));
     line.insert("status".into(), json!(status(outcome)));
     line.insert("bytes".into(), json!(sent));
     line.insert("duration_ms".into(), milliseconds(outcome.began.elapsed()));

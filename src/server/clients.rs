@@ -14,7 +14,8 @@ pub(super) struct Clients {
 
 #[derive(Debug, Default)]
 struct Counts {
-    clients: HashMap<IpAddr, u64>,
+    /// Those that connect to a Unix socket have no address, and are one.
+    clients: HashMap<Option<IpAddr>, u64>,
     others: u64,
 }
 
@@ -25,7 +26,7 @@ impl Clients {
     }
 
     /// Counts once more for this client.
-    pub(super) fn count(&self, client: IpAddr) {
+    pub(super) fn count(&self, client: Option<IpAddr>) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let Counts { clients, others } = &mut *counts;
         let has_room = clients.len() < self.most;
@@ -37,7 +38,7 @@ impl Clients {
     }
 
     /// The counts of all clients, the largest first, and that of all others together.
-    pub(super) fn counts(&self) -> (Vec<(IpAddr, u64)>, u64) {
+    pub(super) fn counts(&self) -> (Vec<(Option<IpAddr>, u64)>, u64) {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut clients, others) = (Vec::from_iter(counts.clients.clone()), counts.others);
         drop(counts);
@@ -53,8 +54,8 @@ mod tests {
     #[test]
     fn who_comes_when_there_is_no_more_room_is_one_of_the_others() {
         let clients = Clients::new(2);
-        let [first, second, third]: [IpAddr; 3] =
-            [[203, 0, 113, 1], [203, 0, 113, 2], [203, 0, 113, 3]].map(IpAddr::from);
+        let [first, second, third] =
+            [[203, 0, 113, 1], [203, 0, 113, 2], [203, 0, 113, 3]].map(|ip| Some(IpAddr::from(ip)));
         for client in [first, second, third, second, first, second, third] {
             clients.count(client);
         }

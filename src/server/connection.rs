@@ -1,114 +1,135 @@
-//! One client connection: its requests, one after the other.
+//! One client connection: what is spoken on it is found out first, and then it is served until it ends.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
-use http_body::{Body, Frame, SizeHint};
+use http::{Request, Version};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
 
+use super::ahead::Ahead;
+use super::line::Line;
+use super::record::{Logged, Record};
 use super::sending::Sending;
-use super::{Records, Settings};
-use crate::body::paced::Interrupted;
+use super::tls::{Acceptor, HANDSHAKE};
+use super::{Records, Settings, http1, http2};
 use crate::drain::Drain;
 use crate::exchange::Exchange;
-use crate::exchange::answer::AnswerBody;
 use crate::exchange::outcome::Outcome;
+use crate::net::client::{Address, Client};
+use crate::net::socket::Socket;
 
-/// Serves a connection until it ends, or until draining begins and its exchange is over.
-pub(super) fn serve(
-    stream: TcpStream,
-    client: SocketAddr,
-    settings: &Settings,
-    exchange: Arc<Exchange>,
-    records: Records,
-    drain: Drain,
-) -> impl Future<Output = ()> + use<> {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout)
-        .max_buf_size(settings.header_max)
-        .preserve_header_case(true);
-    let draining = drain.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (exchange, records) = (Arc::clone(&exchange), records.clone());
-        // Made before the first wait, so that a client that leaves early is recorded as well.
-        let mut record =
-            Record { outcome: Outcome::of(&request, client), sent: 0, records, drain: draining.clone() };
-        async move {
-            let answer = exchange.serve(request, &mut record.outcome).await;
-            Ok::<_, Infallible>(answer.map(|body| Logged { body, record }))
-        }
-    });
-    let stream = Sending::new(stream, settings.send_timeout);
-    async move {
-        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = drain.begun() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+/// How HTTP/2 begins (RFC 9113 §3.4), which no request of HTTP/1.1 does.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What is said to a client that speaks no TLS where TLS is spoken.
+const CLEARTEXT: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 49\r\n\r\nTLS is spoken here: ask again with https:// URLs.";
+
+/// How much of what such a client sends is read and thrown away, in bytes, so that it can read why.
+const CLEARTEXT_MAX: u64 = 64 * 1024;
+
+/// How long a connection that has not begun anything may still do so once draining has begun.
+pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// What every connection of a core is served with.
+#[derive(Clone)]
+pub(super) struct Serving {
+    pub(super) settings: Arc<Settings>,
+    pub(super) tls: Option<Arc<Acceptor>>,
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) records: Records,
+    pub(super) drain: Drain,
+}
+
+/// A connection on which something is spoken.
+struct Opened {
+    stream: Ahead<Line>,
+    version: Version,
+}
+
+impl Serving {
+    /// Serves a connection until it ends, or until draining begins and its exchanges are over.
+    pub(super) async fn serve(self, socket: Socket, address: Address) {
+        let opened = tokio::select! {
+            opened = self.open(socket) => opened,
+            () = self.last_call() => return,
+        };
+        let ended = match opened {
+            Ok(Some(Opened { stream, version })) => {
+                let client = Client {
+                    address,
+                    is_secure: self.tls.is_some(),
+                    is_believed: self.settings.believes(address),
+                };
+                match version {
+                    Version::HTTP_2 => http2::serve(stream, client, self).await,
+                    _ => http1::serve(stream, client, self).await,
+                }
+                .map_err(|error| error.to_string())
             }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error.to_string()),
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, "a client connection ended with an error");
+            tracing::debug!(error, "a client connection ended with an error");
         }
     }
-}
 
-/// The record of an exchange, which is taken when the exchange is over, in whatever way.
-struct Record {
-    outcome: Outcome,
-    sent: u64,
-    records: Records,
-    drain: Drain,
-}
+    /// Completes the handshake of TLS and finds out the version of HTTP; nothing, if the client has been sent away.
+    async fn open(&self, socket: Socket) -> io::Result<Option<Opened>> {
+        let mut stream = Ahead::new(Sending::new(socket, self.settings.send_timeout));
+        let Some(tls) = &self.tls else {
+            // Within its time, as every head: nothing else bounds what a client takes to say what it speaks.
+            let is_http2 = timeout(self.settings.header_timeout, stream.begins_with(PREFACE)).await;
+            let version = if is_http2?? { Version::HTTP_2 } else { Version::HTTP_11 };
+            return Ok(Some(Opened { stream: stream.map(Line::Clear), version }));
+        };
+        let handshake = async {
+            match stream.begins_with(&[HANDSHAKE]).await? {
+                true => tls.accept(stream).await.map(Some),
+                false => send_away(stream).await.map(|()| None),
+            }
+        };
+        let Some(stream) = timeout(self.settings.handshake_timeout, handshake).await?? else {
+            return Ok(None);
+        };
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let version = if is_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+        Ok(Some(Opened { stream: Ahead::new(Line::Tls(Box::new(stream))), version }))
+    }
 
-impl Drop for Record {
-    fn drop(&mut self) {
-        if self.outcome.status.is_none() {
-            let left = if self.drain.has_cut_off() { "cut-off" } else { "client-left" };
-            self.outcome.failure.get_or_insert(left);
-        }
-        self.records.take(&self.outcome, self.sent);
+    async fn last_call(&self) {
+        self.drain.begun().await;
+        sleep(LAST_CALL).await;
+    }
+
+    /// Serves one request, and puts its record into the body of its answer.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        mut record: Record,
+    ) -> http::Response<Logged> {
+        let answer = self.exchange.serve(request, &mut record.outcome).await;
+        answer.map(|body| Logged { body, record })
+    }
+
+    /// The record of a request that has only just begun. It is made before the first wait, so that a client that leaves
+    /// early is recorded as well.
+    pub(super) fn record(&self, request: &Request<Incoming>, client: Client) -> Record {
+        let outcome = Outcome::of(request, client);
+        Record { outcome, sent: 0, records: self.records.clone(), drain: self.drain.clone() }
     }
 }
 
-/// The body of an answer; with its end, the exchange is over.
-struct Logged {
-    body: AnswerBody,
-    record: Record,
-}
-
-impl Body for Logged {
-    type Data = Bytes;
-    type Error = Interrupted;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.record.sent += frame.data_ref().map_or(0, |piece| piece.len() as u64);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+/// Tells a client in clear text that it must speak TLS. What it is about to send is read first, because closing a socket
+/// with unread data would take the answer along.
+async fn send_away(mut stream: Ahead<Sending>) -> io::Result<()> {
+    stream.write_all(CLEARTEXT).await?;
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream.take(CLEARTEXT_MAX), &mut tokio::io::sink()).await?;
+    Ok(())
 }

@@ -1,19 +1,21 @@
 //! One core: a thread with a runtime of its own, on which its connections live from the first byte to the last.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::{MakeExchange, Records, Settings, connection, released};
+use super::connection::Serving;
+use super::tls::Acceptor;
+use super::{MakeExchange, Records, Settings};
 use crate::drain::Drain;
+use crate::net::client::Address;
+use crate::net::socket::{Released, Socket};
 
 /// A core that is running.
 pub(super) struct Core {
@@ -24,8 +26,8 @@ pub(super) struct Core {
 
 /// A connection on its way to its core. What bounds their number is the place that each has.
 struct Accepted {
-    stream: std::net::TcpStream,
-    client: SocketAddr,
+    socket: Released,
+    client: Address,
     place: Place,
 }
 
@@ -43,7 +45,8 @@ impl Drop for Place {
 
 impl Core {
     pub(super) fn start(
-        settings: Settings,
+        settings: Arc<Settings>,
+        tls: Option<Arc<Acceptor>>,
         exchange: Arc<MakeExchange>,
         records: Records,
         drain: Drain,
@@ -52,7 +55,8 @@ impl Core {
         let (finish, finished) = oneshot::channel();
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("staleguard-core".into()).spawn(move || {
-            runtime.block_on(live(queue, &settings, &exchange, &records, &drain));
+            let serving = || Serving { settings, tls, exchange: exchange(), records, drain };
+            runtime.block_on(live(queue, serving));
             // What is still under way has had its time: its sockets are reset with the runtime.
             drop(runtime);
             let _ = finish.send(());
@@ -66,12 +70,12 @@ impl Core {
     }
 
     /// Hands it a connection.
-    pub(super) fn serve(&self, stream: TcpStream, client: SocketAddr, place: OwnedSemaphorePermit) {
+    pub(super) fn serve(&self, socket: Socket, client: Address, place: OwnedSemaphorePermit) {
         self.connections.fetch_add(1, Ordering::Relaxed);
         let place = Place { connections: Arc::clone(&self.connections), _place: place };
-        if let Ok(stream) = released(stream) {
+        if let Ok(socket) = socket.release() {
             // A core that has ended takes nothing; dropping the connection closes it.
-            let _ = self.accepted.send(Accepted { stream, client, place });
+            let _ = self.accepted.send(Accepted { socket, client, place });
         }
     }
 
@@ -82,37 +86,26 @@ impl Core {
 }
 
 /// The life of a core: connections come until the acceptor ends; then what is under way finishes, writes above all.
-async fn live(
-    mut queue: mpsc::UnboundedReceiver<Accepted>,
-    settings: &Settings,
-    exchange: &Arc<MakeExchange>,
-    records: &Records,
-    drain: &Drain,
-) {
-    let exchange = exchange();
+///
+/// What is served with is made here, on the runtime of the core.
+async fn live(mut queue: mpsc::UnboundedReceiver<Accepted>, serving: impl FnOnce() -> Serving) {
+    let serving = serving();
     let connections = TaskTracker::new();
-    while let Some(Accepted { stream, client, place }) = queue.recv().await {
-        let Ok(stream) = TcpStream::from_std(stream) else { continue };
-        let serving = connection::serve(
-            stream,
-            client,
-            settings,
-            Arc::clone(&exchange),
-            records.clone(),
-            drain.clone(),
-        );
+    while let Some(Accepted { socket, client, place }) = queue.recv().await {
+        let Ok(socket) = socket.adopt() else { continue };
+        let served = serving.clone().serve(socket, client);
         connections.spawn(async move {
-            serving.await;
+            served.await;
             drop(place);
         });
     }
     connections.close();
-    let finished = timeout(settings.drain_timeout, async {
+    let finished = timeout(serving.settings.drain_timeout, async {
         connections.wait().await;
-        exchange.finish().await;
+        serving.exchange.finish().await;
     });
     if finished.await.is_err() {
-        drain.cut_off();
+        serving.drain.cut_off();
         tracing::warn!(
             connections = connections.len(),
             "drain-timeout has passed; what is still under way is cut off"

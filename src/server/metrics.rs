@@ -3,11 +3,13 @@
 //! Labels are closed sets: nothing that a client sends becomes one. What is told by client is told as JSON only.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
 
@@ -27,6 +29,21 @@ pub struct Metrics {
     suspicious_writes: Counter,
     suspicious: Clients,
     untold: Family<UntoldLabels, Counter>,
+    certificates: Family<CertificateLabels, Gauge>,
+}
+
+/// Whom a certificate of ours is shown to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Clients.
+    Listen,
+    /// The upstream.
+    Upstream,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    side: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -68,7 +85,25 @@ impl Metrics {
             "Writes whose verdict depends on a document that their credentials could not ask for",
             untold.clone(),
         );
-        Self { registry, repairs, suspicious_writes, suspicious: Clients::new(CLIENTS), untold }
+        let certificates = Family::<CertificateLabels, Gauge>::default();
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "When the certificate that is shown to clients or to the upstream expires",
+            certificates.clone(),
+        );
+        Self { registry, repairs, suspicious_writes, suspicious: Clients::new(CLIENTS), untold, certificates }
+    }
+
+    /// Notes when a certificate of ours expires, in seconds since 1970, if there is one.
+    pub fn certificate_expires(&self, side: Side, expiry: Option<u64>) {
+        let side = match side {
+            Side::Listen => "listen",
+            Side::Upstream => "upstream",
+        };
+        if let Some(expiry) = expiry {
+            let gauge = self.certificates.get_or_create(&CertificateLabels { side });
+            gauge.set(i64::try_from(expiry).unwrap_or(i64::MAX));
+        }
     }
 
     /// Counts an exchange that is over.
@@ -84,7 +119,7 @@ impl Metrics {
         }
         if outcome.suspicious {
             self.suspicious_writes.inc();
-            self.suspicious.count(outcome.client.ip().to_canonical());
+            self.suspicious.count(outcome.client.address.ip());
         }
     }
 
@@ -110,7 +145,8 @@ impl Metrics {
             })
             .collect();
         let (clients, others) = self.suspicious.counts();
-        let clients = clients.into_iter().map(|(client, count)| (client.to_string(), count));
+        let told = |client: Option<IpAddr>| client.map_or_else(|| "unix".to_owned(), |ip| ip.to_string());
+        let clients = clients.into_iter().map(|(client, count)| (told(client), count));
         let others = (others > 0).then(|| ("others".to_owned(), others));
         let suspicious: Vec<Value> = clients
             .chain(others)
@@ -137,10 +173,15 @@ mod tests {
     use http::Request;
 
     use super::*;
+    use crate::net::client::{Address, Client};
+
+    fn client(address: &str) -> Client {
+        Client::of(Address::Ip(address.parse().expect("an address")))
+    }
 
     fn outcome() -> Outcome {
         let request = Request::new(());
-        Outcome::of(&request, "[::ffff:203.0.113.7]:5000".parse().expect("an address"))
+        Outcome::of(&request, client("[::ffff:203.0.113.7]:5000"))
     }
 
     #[test]
@@ -195,7 +236,8 @@ mod tests {
         let metrics = Metrics::new();
         for client in 0..CLIENTS + 2 {
             let client = std::net::Ipv4Addr::from_bits(u32::try_from(client).expect("a thousand or so"));
-            metrics.count(&Outcome { suspicious: true, client: (client, 1).into(), ..outcome() });
+            let client = Client::of(Address::Ip((client, 1).into()));
+            metrics.count(&Outcome { suspicious: true, client, ..outcome() });
         }
         let status = metrics.status();
         let told = status["suspicious"].as_array().expect("a list");

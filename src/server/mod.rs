@@ -4,32 +4,50 @@
 //! connection is handed once, to the core with the fewest, and stays there.
 
 pub mod access_log;
+mod ahead;
 mod clients;
 mod connection;
 mod core;
+mod http1;
+mod http2;
+mod line;
+pub mod listener;
 pub mod metrics;
+mod record;
 mod sending;
+mod streams;
+pub mod tls;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use self::access_log::AccessLog;
 use self::core::Core;
+use self::listener::{Endpoint, Listener};
 use self::metrics::Metrics;
+use self::tls::Acceptor;
 use crate::drain::Drain;
 use crate::exchange::Exchange;
 use crate::exchange::outcome::Outcome;
+use crate::net::client::Address;
 
 /// How clients are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where to listen.
-    pub address: SocketAddr,
+    pub address: Endpoint,
+    /// Who may connect to a Unix socket: the mode of its file.
+    pub socket_mode: u32,
+    /// Whose word on the way of a request is believed; everybody's, where nothing is said of it.
+    pub trusted_proxies: Option<Vec<IpNet>>,
+    /// What TLS is set up from, where it is spoken.
+    pub tls: Option<tls::Files>,
+    /// How long the handshake of TLS may take.
+    pub handshake_timeout: Duration,
     /// How many connections are served at a time; further ones wait in the kernel's queue.
     pub connections: usize,
     /// How long a connection may take to send a request's head; an idle one is closed after as long.
@@ -42,6 +60,17 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Whether each exchange is logged on standard output.
     pub access_log: bool,
+}
+
+impl Settings {
+    /// Whether what a client says of the way of its requests is believed. Who may open a Unix socket was chosen by
+    /// whoever set its mode.
+    fn believes(&self, client: Address) -> bool {
+        match (&self.trusted_proxies, client.ip()) {
+            (Some(trusted), Some(ip)) => trusted.iter().any(|net| net.contains(&ip)),
+            (None, _) | (_, None) => true,
+        }
+    }
 }
 
 /// Where exchanges are recorded. Clones record in the same places.
@@ -70,17 +99,21 @@ pub type MakeExchange = dyn Fn() -> Arc<Exchange> + Send + Sync;
 /// # Errors
 /// When the cores' threads cannot be started.
 pub async fn run(
-    listener: TcpListener,
+    listener: Listener,
+    tls: Option<Arc<Acceptor>>,
     settings: Settings,
     cores: usize,
     exchange: Arc<MakeExchange>,
     records: Records,
     drain: Drain,
 ) -> io::Result<()> {
-    let cores = (0..cores.max(1))
-        .map(|_| Core::start(settings.clone(), Arc::clone(&exchange), records.clone(), drain.clone()))
-        .collect::<io::Result<Vec<_>>>()?;
     let places = Arc::new(Semaphore::new(settings.connections));
+    let settings = Arc::new(settings);
+    let start = |_| {
+        let (settings, exchange) = (Arc::clone(&settings), Arc::clone(&exchange));
+        Core::start(settings, tls.clone(), exchange, records.clone(), drain.clone())
+    };
+    let cores = (0..cores.max(1)).map(start).collect::<io::Result<Vec<_>>>()?;
     accept(&listener, &cores, &places, &drain).await;
     drop(listener);
     // All of them begin to finish now: drain-timeout bounds them together and not one after the other.
@@ -92,7 +125,7 @@ pub async fn run(
 }
 
 /// Hands accepted connections to the cores until draining begins.
-async fn accept(listener: &TcpListener, cores: &[Core], places: &Arc<Semaphore>, drain: &Drain) {
+async fn accept(listener: &Listener, cores: &[Core], places: &Arc<Semaphore>, drain: &Drain) {
     loop {
         let next = async {
             let place = Arc::clone(places).acquire_owned().await.ok();
@@ -125,28 +158,4 @@ async fn rest_after(error: &io::Error) {
         tracing::warn!(%error, "cannot accept a connection");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-/// Binds the one listening socket. A port that is in use is an error, also when another Staleguard holds it.
-///
-/// # Errors
-/// When the address is in use or not this machine's.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(
-        socket2::Domain::for_address(address),
-        socket2::Type::STREAM,
-        Some(socket2::Protocol::TCP),
-    )?;
-    // A restart need not wait for old connections; two listeners at a time are not possible with this on Linux.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(1024)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// A socket as it changes runtimes.
-fn released(stream: TcpStream) -> io::Result<std::net::TcpStream> {
-    stream.set_nodelay(true)?;
-    stream.into_std()
 }

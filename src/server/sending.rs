@@ -1,4 +1,4 @@
-//! A client's socket that gives up on a client that takes nothing of its answer, and notices one that has left.
+//! A client's socket that gives up on a client that takes nothing of its answer.
 
 use std::future::Future;
 use std::io;
@@ -7,31 +7,24 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+
+use crate::net::socket::Socket;
 
 /// A socket with a longest pause between what its client takes.
 ///
 /// An answer that is passed on as it comes keeps an exchange with the upstream under way, and of those there are few.
+#[derive(Debug)]
 pub(super) struct Sending {
-    stream: TcpStream,
+    stream: Socket,
     pause: Duration,
     /// Armed only while the client takes nothing.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Whether the last read gave something. The HTTP library stops reading when it has bytes that it cannot use yet,
-    /// such as the next request or a stray line end, and with that it stops seeing that a client has left.
-    has_surplus: bool,
 }
 
 impl Sending {
-    pub(super) fn new(stream: TcpStream, pause: Duration) -> Self {
-        Self { stream, pause, timer: None, has_surplus: false }
-    }
-
-    /// Whether the client has ended its sending, without taking anything off the socket.
-    fn has_left(&self, cx: &mut Context<'_>) -> bool {
-        let mut next = [0];
-        matches!(self.stream.poll_peek(cx, &mut ReadBuf::new(&mut next)), Poll::Ready(Ok(0) | Err(_)))
+    pub(super) fn new(stream: Socket, pause: Duration) -> Self {
+        Self { stream, pause, timer: None }
     }
 
     /// What came of writing, or an error when nothing has for too long.
@@ -52,10 +45,7 @@ impl AsyncRead for Sending {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.has_surplus = buffer.filled().len() > before;
-        read
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
@@ -79,9 +69,6 @@ impl AsyncWrite for Sending {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.has_surplus && self.has_left(cx) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

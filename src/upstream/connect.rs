@@ -1,21 +1,30 @@
 //! Connections to the upstream.
 
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
+use super::Settings;
 use super::failure::Failure;
 use super::send::Outgoing;
+use super::tls::Connector;
+use crate::net::socket::{Duplex, Socket};
+
+/// How long a Unix socket is left open behind an upload that was broken off: longer than servers wait for the rest of it.
+const LEFT_OPEN: Duration = Duration::from_secs(600);
 
 /// A connection on which requests can be sent, one after the other.
 #[derive(Debug)]
@@ -31,6 +40,10 @@ pub(super) struct Connection {
 pub(super) struct Sending {
     last_taken: Mutex<Option<Instant>>,
     has_more: AtomicBool,
+    /// Whether the body of the request that was begun last has ended; none was begun yet without it.
+    ended: Mutex<Option<Arc<AtomicBool>>>,
+    /// What the exchange takes of those that may be under way, once nobody but the socket is left of it.
+    exchange: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Connection {
@@ -46,14 +59,28 @@ impl Sending {
         *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether some of what is to be sent has not been taken yet.
+    /// Whether some of what is to be sent has not been taken yet, by TLS or by the kernel.
     pub(super) fn has_more(&self) -> bool {
         self.has_more.load(Ordering::Relaxed)
     }
 
+    /// Begins a request, whose body says when it has ended.
+    pub(super) fn begin(&self, ended: &Arc<AtomicBool>) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(ended));
+    }
+
+    /// Keeps account of an exchange for as long as the socket is open.
+    pub(super) fn outlast(&self, exchange: Option<OwnedSemaphorePermit>) {
+        *self.exchange.lock().unwrap_or_else(PoisonError::into_inner) = exchange;
+    }
+
+    /// Whether the upstream has been sent a part of a request.
+    fn is_broken_off(&self) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_more() || ended.as_ref().is_some_and(|ended| !ended.load(Ordering::Relaxed))
+    }
+
     fn took(&self, written: &Poll<io::Result<usize>>) {
-        // The HTTP library flushes when, and only when, it has nothing more to write.
-        self.has_more.store(true, Ordering::Relaxed);
         if let Poll::Ready(Ok(_)) = written {
             *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
@@ -61,15 +88,20 @@ impl Sending {
 }
 
 /// Connects to the upstream.
-pub(super) async fn connect(authority: &str, time: Duration) -> Result<Connection, Failure> {
-    let stream = match timeout(time, dial(authority)).await {
-        Ok(dialled) => dialled?,
-        Err(_) => return Err(Failure::ConnectionTimeout),
-    };
-    // From the start, so that even a killed process resets what it had begun.
-    let prepared = stream.set_zero_linger().and_then(|()| stream.set_nodelay(true));
-    prepared.map_err(|_| Failure::ConnectionTerminated)?;
+pub(super) async fn connect(settings: &Settings, tls: Option<&Connector>) -> Result<Connection, Failure> {
     let sending = Arc::new(Sending::default());
+    let connected = timeout(settings.connect_timeout, async {
+        let socket = match &settings.socket {
+            Some(path) => Socket::Unix(dial_unix(path).await?),
+            None => Socket::Tcp(dial(&settings.authority).await?),
+        };
+        let socket = Counting { socket: Some(socket), sending: Arc::clone(&sending) };
+        Ok(match tls {
+            Some(tls) => Stream::Tls(Box::new(tls.connect(socket).await?)),
+            None => Stream::Clear(socket),
+        })
+    });
+    let stream = connected.await.unwrap_or(Err(Failure::ConnectionTimeout))?;
     let (sender, connection) = http1::Builder::new()
         .preserve_header_case(true)
         .handshake(TokioIo::new(Resetting { stream, sending: Arc::clone(&sending) }))
@@ -77,7 +109,7 @@ pub(super) async fn connect(authority: &str, time: Duration) -> Result<Connectio
         .map_err(|_| Failure::ConnectionTerminated)?;
     let task = tokio::spawn(async move {
         // Whoever waits for an answer is told of an error by hyper; an idle connection has nobody to tell.
-        let _ = connection.await;
+        let _ = connection.with_upgrades().await;
     });
     Ok(Connection { sender, task: task.abort_handle(), sending })
 }
@@ -85,34 +117,64 @@ pub(super) async fn connect(authority: &str, time: Duration) -> Result<Connectio
 /// Tries the addresses of the upstream in the resolver's order.
 async fn dial(authority: &str) -> Result<TcpStream, Failure> {
     let addresses: Vec<_> = lookup_host(authority).await.map_err(|_| Failure::DnsError)?.collect();
-    TcpStream::connect(&addresses[..]).await.map_err(|error| match error.kind() {
+    let stream = TcpStream::connect(&addresses[..]).await.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => Failure::ConnectionTimeout,
         _ => Failure::ConnectionRefused,
-    })
+    })?;
+    // From the start, so that even a killed process resets what it had begun.
+    let prepared = stream.set_zero_linger().and_then(|()| stream.set_nodelay(true));
+    prepared.map_err(|_| Failure::ConnectionRefused)?;
+    Ok(stream)
 }
 
-/// A socket that ends with a reset, never with an orderly close.
-///
-/// Some servers take the half of a body that an orderly close leaves behind for the whole. The socket has linger
-/// zero, so that closing it resets; and the close of the sending half alone, which would be orderly, is left out.
-struct Resetting {
-    stream: TcpStream,
+async fn dial_unix(path: &Path) -> Result<UnixStream, Failure> {
+    UnixStream::connect(path).await.map_err(|_| Failure::ConnectionRefused)
+}
+
+/// A socket that counts what the kernel takes, and never ends in good order what was broken off.
+struct Counting {
+    /// There until this is dropped.
+    socket: Option<Socket>,
     sending: Arc<Sending>,
 }
 
-impl AsyncRead for Resetting {
+impl Counting {
+    fn socket(&mut self) -> io::Result<Pin<&mut Socket>> {
+        self.socket.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+/// A TCP socket has linger zero, so that closing it resets. A Unix socket knows no reset: behind half an upload it is
+/// left open until the upstream ends it, so that the half does not look like the whole. An exchange stays under way
+/// for as long, which bounds how many there are.
+impl Drop for Counting {
+    fn drop(&mut self) {
+        let sending = Arc::clone(&self.sending);
+        if let Some(Socket::Unix(mut stream)) = self.socket.take_if(|_| sending.is_broken_off())
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move {
+                let end = async { while stream.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {} };
+                let _ = timeout(LEFT_OPEN, end).await;
+                drop((stream, sending));
+            });
+        }
+    }
+}
+
+impl AsyncRead for Counting {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        self.socket()?.poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for Resetting {
+impl AsyncWrite for Counting {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let written = self.socket()?.poll_write(cx, bytes);
         self.sending.took(&written);
         written
     }
@@ -122,18 +184,87 @@ impl AsyncWrite for Resetting {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let written = self.socket()?.poll_write_vectored(cx, slices);
         self.sending.took(&written);
         written
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What HTTP is spoken over.
+enum Stream {
+    Clear(Counting),
+    Tls(Box<tokio_rustls::client::TlsStream<Counting>>),
+}
+
+/// A connection that is never ended in good order.
+///
+/// Some servers take the half of a body that an orderly close leaves behind for the whole. So the close of the sending
+/// half alone is left out, and with it the goodbye of TLS (close_notify).
+struct Resetting {
+    stream: Stream,
+    sending: Arc<Sending>,
+}
+
+impl Resetting {
+    fn duplex(&mut self) -> Pin<&mut dyn Duplex> {
+        match &mut self.stream {
+            Stream::Clear(stream) => Pin::new(stream),
+            Stream::Tls(stream) => Pin::new(stream),
+        }
+    }
+
+    /// Something is to be sent; what TLS has taken of it, the kernel may not have.
+    fn has_more(&self) {
+        self.sending.has_more.store(true, Ordering::Relaxed);
+    }
+}
+
+impl AsyncRead for Resetting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.duplex().poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Resetting {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.has_more();
+        self.duplex().poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.has_more();
+        self.duplex().poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.duplex().poll_flush(cx))?;
+        // The HTTP library flushes when, and only when, it has nothing more to write.
         self.sending.has_more.store(false, Ordering::Relaxed);
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -143,7 +274,7 @@ impl AsyncWrite for Resetting {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -152,9 +283,10 @@ mod tests {
     async fn an_upload_that_ends_early_is_reset() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
-        let stream = dial(&address).await.expect("it listens");
-        stream.set_zero_linger().expect("a socket");
-        let mut upload = Resetting { stream, sending: Arc::default() };
+        let socket = Some(Socket::Tcp(dial(&address).await.expect("it listens")));
+        let sending = Arc::<Sending>::default();
+        let stream = Stream::Clear(Counting { socket, sending: Arc::clone(&sending) });
+        let mut upload = Resetting { stream, sending };
         let (mut server, _) = listener.accept().await.expect("a connection");
         upload.write_all(b"half").await.expect("it is open");
         // What hyper does when it is done with a connection before the request is.

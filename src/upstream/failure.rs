@@ -13,6 +13,12 @@ pub enum Failure {
     DnsError,
     /// As many exchanges are under way with it as are allowed.
     ConnectionLimit,
+    /// Its certificate is missing, expired, for another name, or of an authority that is not trusted.
+    TlsCertificateError,
+    /// It refused the handshake of TLS, as one does that wants a certificate of ours.
+    TlsAlertReceived,
+    /// It does not speak TLS, or none that is spoken here.
+    TlsProtocolError,
     /// It closed or reset the connection before its answer was complete.
     ConnectionTerminated,
     /// It was silent for too long.
@@ -37,6 +43,9 @@ impl Failure {
             Self::ConnectionTimeout => "connection_timeout",
             Self::DnsError => "dns_error",
             Self::ConnectionLimit => "connection_limit_reached",
+            Self::TlsCertificateError => "tls_certificate_error",
+            Self::TlsAlertReceived => "tls_alert_received",
+            Self::TlsProtocolError => "tls_protocol_error",
             Self::ConnectionTerminated => "connection_terminated",
             Self::ResponseTimeout => "http_response_timeout",
             Self::ProtocolError | Self::UnusableProbe(_) => "http_protocol_error",
@@ -54,6 +63,9 @@ impl Failure {
             Self::RequestInterrupted => StatusCode::BAD_REQUEST,
             Self::ConnectionRefused
             | Self::DnsError
+            | Self::TlsCertificateError
+            | Self::TlsAlertReceived
+            | Self::TlsProtocolError
             | Self::ConnectionTerminated
             | Self::ProtocolError
             | Self::ResponseIncomplete
@@ -66,7 +78,13 @@ impl Failure {
     pub fn is_before_sending(self) -> bool {
         matches!(
             self,
-            Self::ConnectionRefused | Self::ConnectionTimeout | Self::DnsError | Self::ConnectionLimit
+            Self::ConnectionRefused
+                | Self::ConnectionTimeout
+                | Self::DnsError
+                | Self::ConnectionLimit
+                | Self::TlsCertificateError
+                | Self::TlsAlertReceived
+                | Self::TlsProtocolError
         )
     }
 
@@ -85,6 +103,11 @@ impl Failure {
             Self::ConnectionTimeout => "The upstream did not accept a connection in time.".into(),
             Self::DnsError => "The upstream's name could not be resolved.".into(),
             Self::ConnectionLimit => "Too many exchanges are under way with the upstream.".into(),
+            Self::TlsCertificateError => {
+                "The upstream's certificate is missing, expired, for another name or of an unknown authority.".into()
+            }
+            Self::TlsAlertReceived => "The upstream refused to speak TLS with this proxy.".into(),
+            Self::TlsProtocolError => "TLS could not be agreed on with the upstream.".into(),
             Self::ConnectionTerminated => "The upstream ended the connection before it had answered.".into(),
             Self::ResponseTimeout => "The upstream did not answer in time.".into(),
             Self::ProtocolError => "The upstream's answer is not well-formed HTTP.".into(),

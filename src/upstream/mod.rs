@@ -10,7 +10,9 @@ pub mod pool;
 pub mod probe;
 pub mod send;
 pub mod streamed;
+pub mod tls;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
@@ -20,6 +22,10 @@ use http::{HeaderValue, StatusCode};
 pub struct Settings {
     /// Host and port, as in `127.0.0.1:8000` or `[::1]:8000`.
     pub authority: String,
+    /// The Unix socket at which it listens, if it does; then the authority stands for a Host only.
+    pub socket: Option<PathBuf>,
+    /// What is expected of it, and what it is shown, where it speaks TLS.
+    pub tls: Option<tls::Files>,
     /// True when nobody writes to the upstream except through this proxy.
     pub exclusive: bool,
     /// How long connecting may take, and waiting for a free connection.
@@ -48,6 +54,8 @@ impl Settings {
     fn of(listener: &tokio::net::TcpListener) -> Self {
         Self {
             authority: listener.local_addr().expect("an address").to_string(),
+            socket: None,
+            tls: None,
             exclusive: false,
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(5),

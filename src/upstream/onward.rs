@@ -1,10 +1,9 @@
 //! What of a request's head goes on to the upstream, and in which form.
 
-use std::net::IpAddr;
-
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap,
-    HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TE, TRANSFER_ENCODING, VIA,
+    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST,
+    HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TE,
+    TRANSFER_ENCODING, VIA,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -12,8 +11,10 @@ use http::{Method, Uri, Version};
 use http_body::Body;
 
 use crate::guard::verdict::Onward;
+use crate::net::client::Client;
 use crate::semantics::fields::{
-    PRECONDITIONS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, XAPI_VERSION, strip_hop_by_hop,
+    PRECONDITIONS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID, XAPI_VERSION,
+    strip_hop_by_hop,
 };
 
 /// Marks a question that a service asks: no signature of the writer's binds it to an envelope.
@@ -30,7 +31,7 @@ const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 /// Makes a received head fit for the next hop: hop-by-hop fields go, and the path it took is noted.
 ///
 /// `upstream` stands in for a Host that an HTTP/1.0 client left out.
-pub fn relay(head: &mut Parts, client: IpAddr, upstream: &str) {
+pub fn relay(head: &mut Parts, client: &Client, upstream: &str) {
     // Trailers are passed on, so the upstream may be asked for them if the client asked (RFC 9110 §6.5.1).
     let wants_trailers = head.headers.get_all(TE).iter().any(accepts_trailers);
     strip_hop_by_hop(&mut head.headers, true);
@@ -40,8 +41,15 @@ pub fn relay(head: &mut Parts, client: IpAddr, upstream: &str) {
     }
     // The 100 that the client waits for comes from here, once its body is read.
     head.headers.remove(EXPECT);
-    let via = if head.version == Version::HTTP_10 { "1.0 staleguard" } else { "1.1 staleguard" };
+    let via = match head.version {
+        Version::HTTP_10 => "1.0 staleguard",
+        Version::HTTP_2 => "2.0 staleguard",
+        _ => "1.1 staleguard",
+    };
     address(head, upstream);
+    if !client.is_believed {
+        forget_way(&mut head.headers);
+    }
     forwarded(&mut head.headers, client);
     head.headers.append(VIA, HeaderValue::from_static(via));
 }
@@ -152,15 +160,32 @@ fn address(head: &mut Parts, upstream: &str) {
     head.version = Version::HTTP_11;
 }
 
-fn forwarded(fields: &mut HeaderMap, client: IpAddr) {
+/// Takes out what a client that is not believed says of the way of its request.
+///
+/// CGI and what descends from it read `_` in a name as `-`.
+fn forget_way(fields: &mut HeaderMap) {
+    let tells_way = |name: &&HeaderName| {
+        let name = name.as_str().replace('_', "-");
+        name.starts_with("x-forwarded-") || X_REQUEST_ID == name.as_str() || FORWARDED == name.as_str()
+    };
+    let told: Vec<HeaderName> = fields.keys().filter(tells_way).cloned().collect();
+    for name in told {
+        fields.remove(name);
+    }
+}
+
+/// Adds where the request comes from, where it has an address, and what it asked for.
+fn forwarded(fields: &mut HeaderMap, client: &Client) {
     let so_far = fields.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    let mut hops: Vec<&str> = so_far.collect();
-    let client = client.to_canonical().to_string();
-    hops.push(&client);
-    if let Ok(hops) = HeaderValue::from_str(&hops.join(", ")) {
+    let client_address = client.address.ip().map(|ip| ip.to_string());
+    let hops: Vec<&str> = so_far.chain(client_address.as_deref()).collect();
+    if !hops.is_empty()
+        && let Ok(hops) = HeaderValue::from_str(&hops.join(", "))
+    {
         fields.insert(X_FORWARDED_FOR, hops);
     }
-    fields.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    let scheme = if client.is_secure { "https" } else { "http" };
+    fields.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
     if let Some(host) = fields.get(HOST).cloned() {
         fields.entry(X_FORWARDED_HOST).or_insert(host);
     }

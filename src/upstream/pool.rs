@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 use super::Settings;
 use super::connect::{Connection, connect};
 use super::failure::Failure;
+use super::tls::Connector;
 use crate::body::budget::Budget;
 
 /// How long a connection may have been idle to be trusted with something that cannot be sent twice.
@@ -20,6 +21,8 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Pool {
     settings: Settings,
+    /// Where the upstream speaks TLS.
+    tls: Option<Arc<Connector>>,
     /// The one that was used last is lent first, so that the others can grow old.
     idle: Mutex<Vec<Idle>>,
     /// How many exchanges may be under way; shared by all cores.
@@ -50,13 +53,23 @@ pub struct Lease {
     /// Whether the connection has answered before: it may have been closed since.
     pub(super) reused: bool,
     pool: Arc<Pool>,
-    _exchange: OwnedSemaphorePermit,
+    exchange: Option<OwnedSemaphorePermit>,
 }
 
 impl Pool {
     /// A pool without connections. `exchanges` bounds what is under way on all cores together, and `reads` what is held.
     pub fn new(settings: Settings, exchanges: Arc<Semaphore>, reads: Arc<Budget>) -> Arc<Self> {
-        Arc::new(Self { settings, idle: Mutex::default(), exchanges, reads })
+        Self::over_tls(settings, exchanges, reads, None)
+    }
+
+    /// The same, before an upstream that may speak TLS.
+    pub fn over_tls(
+        settings: Settings,
+        exchanges: Arc<Semaphore>,
+        reads: Arc<Budget>,
+        tls: Option<Arc<Connector>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { settings, tls, idle: Mutex::default(), exchanges, reads })
     }
 
     /// What contents that the upstream sends are charged to.
@@ -99,7 +112,7 @@ impl Pool {
     }
 
     async fn connect(self: &Arc<Self>, exchange: OwnedSemaphorePermit) -> Result<Lease, Failure> {
-        let connection = connect(&self.settings.authority, self.settings.connect_timeout).await?;
+        let connection = connect(&self.settings, self.tls.as_deref()).await?;
         Ok(self.lease(connection, false, exchange))
     }
 
@@ -109,7 +122,7 @@ impl Pool {
         reused: bool,
         exchange: OwnedSemaphorePermit,
     ) -> Lease {
-        Lease { connection: Some(connection), reused, pool: Arc::clone(self), _exchange: exchange }
+        Lease { connection: Some(connection), reused, pool: Arc::clone(self), exchange: Some(exchange) }
     }
 
     /// The last used connection that is open and young enough. What is too old for anything is closed.
@@ -167,6 +180,8 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
+            // It is over only when the socket is closed, which may be later.
+            connection.sending.outlast(self.exchange.take());
             connection.task.abort();
         }
     }

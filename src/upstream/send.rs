@@ -62,6 +62,7 @@ impl Lease {
         };
         let sending = Arc::clone(&connection.sending);
         let ended = request.body().ended();
+        sending.begin(&ended);
         let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
         let mut since = Instant::now();
         loop {
@@ -200,7 +201,9 @@ impl Body for Outgoing {
             Self::Streamed { body, ended } => {
                 let polled = Pin::new(&mut *body).poll_frame(cx);
                 let is_last = match &polled {
-                    Poll::Ready(None | Some(Err(_))) => true,
+                    Poll::Ready(None) => true,
+                    // What has broken off has not ended, whoever waits for it.
+                    Poll::Ready(Some(Err(_))) => false,
                     // Whoever has been given trailers does not ask for more.
                     Poll::Ready(Some(Ok(frame))) => frame.is_trailers() || body.is_end_stream(),
                     Poll::Pending => false,

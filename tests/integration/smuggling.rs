@@ -588,7 +588,7 @@ async fn other_versions() {
         ("PUT @ HTTP /1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", Refused),
         ("PUT @ HTTP/1.1x\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", Refused),
         ("PUT @ ICAP/1.0\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", Refused),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Refused),
+        ("PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n", Refused),
     ])
     .await;
 }

@@ -26,6 +26,7 @@ use super::{FAILED, colours_for};
 use crate::config::{Config, Overrides};
 use crate::drain::Drain;
 use crate::server::access_log::AccessLog;
+use crate::server::listener::Endpoint;
 use legacy::Legacy;
 use screen::Screen;
 use story::Ending;
@@ -113,7 +114,9 @@ impl Servers {
             .map_err(|error| Trouble::Told(format!("cannot start the legacy server: {error}")))?;
         let straight = legacy.address().map_err(unknown)?;
         let proxy = in_front_of(straight, addresses)?;
-        let through = proxy.address().map_err(unknown)?;
+        let Endpoint::Ip(through) = proxy.address().map_err(unknown)? else {
+            return Err(Trouble::Told("the demo listens at an IP address".into()));
+        };
         let drain = Drain::new();
         Ok(Self {
             straight,

@@ -3,10 +3,12 @@
 pub(crate) mod address;
 pub(crate) mod alternate;
 pub(crate) mod client;
+pub(crate) mod http;
 pub(crate) mod proxy;
 pub(crate) mod reply;
 pub(crate) mod server;
 pub(crate) mod store;
+pub(crate) mod tls;
 pub(crate) mod upstreams;
 pub(crate) mod wire;
 pub(crate) mod xapi;

@@ -51,6 +51,11 @@ impl Proxy {
         Self::spawn_in(&[], upstream, config, more)
     }
 
+    /// At this address, which may be a Unix socket's.
+    pub(crate) fn listening(listen: &str, upstream: &str, config: &str) -> Self {
+        Self::start(&[], listen, upstream, config, &[])
+    }
+
     /// With variables in its environment, beside those of the test.
     pub(crate) fn spawn_in(
         environment: &[(&str, &str)],
@@ -58,9 +63,19 @@ impl Proxy {
         config: &str,
         more: &[&str],
     ) -> Self {
+        Self::start(environment, "127.0.0.1:0", upstream, config, more)
+    }
+
+    fn start(
+        environment: &[(&str, &str)],
+        listen: &str,
+        upstream: &str,
+        config: &str,
+        more: &[&str],
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_staleguard"));
         command.envs(environment.iter().copied());
-        command.args(["run", "--upstream", upstream, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command.args(["run", "--upstream", upstream, "--listen", listen, "--admin", "127.0.0.1:0"]);
         command.args(more);
         let file = (!config.is_empty()).then(|| config_file(config));
         if let Some(file) = &file {
@@ -262,7 +277,12 @@ fn announced(lines: &Receiver<String>, child: &mut Child) -> [SocketAddr; 2] {
             child.kill().ok();
             panic!("the proxy did not start:\n{said}");
         };
-        address = address.or_else(|| address_after(&line, "listening on http://"));
+        let listening = ["listening on http://", "listening on https://"];
+        address = address.or_else(|| listening.into_iter().find_map(|words| address_after(&line, words)));
+        if line.contains("listening on unix:") {
+            // Nobody asks for it.
+            address = Some(SocketAddr::from(([0, 0, 0, 0], 0)));
+        }
         admin = admin.or_else(|| address_after(&line, "admin on http://"));
         said = said + &line + "\n";
     }
