@@ -37,7 +37,7 @@ pub struct Figures {
     pub status: Box<dyn Fn() -> Value + Send + Sync>,
 }
 
-/// Serves `/livez`, `/readyz`, `/metrics` and `/status.json` for as long as it is polled.
+/// Serves `/livez`, `/readyz`, `/startupz`, `/metrics` and `/status.json` for as long as it is polled.
 ///
 /// It is the last to go: while the process drains, `/readyz` says so. It is asked for by its IP address, as localhost, or
 /// by one of these names.
@@ -85,16 +85,37 @@ fn answer(
         return answer;
     }
     match request.uri().path() {
-        "/livez" => text(StatusCode::OK, "ok\n"),
-        "/readyz" if drain.has_begun() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        "/readyz" => text(StatusCode::OK, "ok\n"),
+        // Nobody is served here before both addresses are bound and the configuration is in use.
+        "/livez" | "/startupz" => text(StatusCode::OK, "ok\n"),
+        "/readyz" => readiness(drain, is_verbose(request)),
         "/metrics" => match (figures.metrics)() {
             Some(metrics) => made(StatusCode::OK, OPEN_METRICS, metrics),
             None => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written down\n"),
         },
         "/status.json" => made(StatusCode::OK, JSON, format!("{:#}\n", (figures.status)())),
-        _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz, /metrics and /status.json\n"),
+        _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz, /startupz, /metrics and /status.json\n"),
     }
+}
+
+/// Whether clients should be sent here, and with `?verbose` what that was judged by, in the form of Kubernetes' own.
+fn readiness(drain: &Drain, verbose: bool) -> Response<Full<Bytes>> {
+    match (drain.has_begun(), verbose) {
+        (false, false) => text(StatusCode::OK, "ok\n"),
+        (true, false) => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        (false, true) => text(
+            StatusCode::OK,
+            "[+]listening ok\n[+]configured ok\n[+]not-draining ok\nreadyz check passed\n",
+        ),
+        (true, true) => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "[-]listening failed\n[+]configured ok\n[-]not-draining failed\nreadyz check failed\n",
+        ),
+    }
+}
+
+fn is_verbose(request: &Request<Incoming>) -> bool {
+    let mut parameters = request.uri().query().unwrap_or_default().split('&');
+    parameters.any(|parameter| parameter.split('=').next() == Some("verbose"))
 }
 
 /// Whether a request means this listener by its Host.

@@ -110,10 +110,23 @@ struct Sections {
 impl Config {
     /// Reads what is needed to run, from a file's name and text, if there is one, and from flags.
     pub fn read(file: Option<(&str, &str)>, overrides: &Overrides) -> Result<Self, Problems> {
-        match gather(file, overrides, true) {
-            (Some(config), problems) if problems.is_empty() => Ok(config),
-            (_, problems) => Err(problems),
+        let (sections, problems) = gather(file, overrides, true);
+        // There are settings whenever there are no problems, since the upstream is required.
+        sections.into_config().filter(|_| problems.is_empty()).ok_or(problems)
+    }
+
+    /// Where the admin listener is of a process that has this file and these flags.
+    ///
+    /// Whatever else may be wrong in the file is left alone: it may have been spoiled since that process read it.
+    pub fn admin(file: Option<(&str, &str)>, overrides: &Overrides) -> Result<SocketAddr, Problems> {
+        let mut problems = Problems::default();
+        let is_toml =
+            file.is_none_or(|(name, text)| Source::of_user(name, text).parse(&mut problems).is_some());
+        if !is_toml {
+            return Err(problems);
         }
+        let (sections, problems) = gather(file, overrides, false);
+        sections.admin.address.map(|address| address.value).ok_or(problems)
     }
 
     /// Looks for problems in a file, by its name and text. It may leave the upstream to the command line.
@@ -123,13 +136,12 @@ impl Config {
     }
 }
 
-/// Parses every text and lays the layers over each other. There are settings whenever there are no problems,
-/// the upstream apart, which may be missing where it is not required.
+/// Parses every text and lays the layers over each other. What could be read is there beside the problems of the rest.
 fn gather(
     file: Option<(&str, &str)>,
     overrides: &Overrides,
     upstream_required: bool,
-) -> (Option<Config>, Problems) {
+) -> (Sections, Problems) {
     let mut problems = Problems::default();
     let default = Source::embedded("default.toml", DEFAULT);
     let resource_defaults = resource::defaults();
@@ -158,7 +170,7 @@ fn gather(
     let (listen, upstream) = (sections.listen.address.as_ref(), sections.upstream.authority.as_ref());
     clash::clashes(listen, sections.admin.address.as_ref(), upstream, &mut problems);
     problems.sort();
-    (sections.into_config(), problems)
+    (sections, problems)
 }
 
 fn read_sections<'a>(

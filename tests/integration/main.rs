@@ -18,6 +18,7 @@ mod command;
 mod cors;
 mod evaluate;
 mod forward;
+mod healthcheck;
 mod hold;
 mod holes;
 mod identify;
