@@ -22,6 +22,7 @@ pub(super) struct Listen {
     pub(super) body_timeout: Option<Duration>,
     pub(super) send_timeout: Option<Duration>,
     pub(super) linger: Option<Duration>,
+    pub(super) detached_max: Option<usize>,
 }
 
 /// What `[admin]` says.
@@ -45,6 +46,7 @@ pub(super) fn listen(section: &mut Section<'_, '_>) -> Listen {
         body_timeout: section.read("body-timeout", timeout),
         send_timeout: section.read("send-timeout", timeout),
         linger: section.read("linger", wait),
+        detached_max: section.read("detached-max", count),
     }
 }
 

@@ -226,7 +226,12 @@ impl Sections {
             buffered_reads_max: guard.buffered_reads_max?,
             state_dir: guard.state_dir,
             start_settle: guard.start_settle,
-            exchange: exchange::Settings { body_timeout: listen.body_timeout?, linger: listen.linger? },
+            exchange: exchange::Settings {
+                body_timeout: listen.body_timeout?,
+                linger: listen.linger?,
+                exchange_timeout: guard.exchange_timeout?,
+                detached_max: listen.detached_max?,
+            },
             rules,
             log_level: log.level?,
         })

@@ -21,6 +21,7 @@ use crate::body::paced::Interrupted;
 use crate::drain::Drain;
 use crate::exchange::Exchange;
 use crate::exchange::answer::AnswerBody;
+use crate::exchange::detached::Detached;
 use crate::exchange::outcome::Outcome;
 
 /// Serves a connection until it ends, or until draining begins and its exchange is over.
@@ -39,13 +40,14 @@ pub(super) fn serve(
         .max_buf_size(settings.header_max)
         .preserve_header_case(true);
     let draining = drain.clone();
+    let detached = Detached::default();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (exchange, records) = (Arc::clone(&exchange), records.clone());
+        let (exchange, records, detached) = (Arc::clone(&exchange), records.clone(), detached.clone());
         // Made before the first wait, so that a client that leaves early is recorded as well.
         let mut record =
             Record { outcome: Outcome::of(&request, client), sent: 0, records, drain: draining.clone() };
         async move {
-            let answer = exchange.serve(request, &mut record.outcome).await;
+            let answer = exchange.serve(&detached, request, &mut record.outcome).await;
             Ok::<_, Infallible>(answer.map(|body| Logged { body, record }))
         }
     });

@@ -16,6 +16,7 @@ mod bypass;
 mod checkout;
 mod command;
 mod cors;
+mod deadline;
 mod evaluate;
 mod forward;
 mod healthcheck;
