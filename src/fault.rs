@@ -17,6 +17,8 @@ pub enum Mutant {
     TiedToClient,
     /// What is remembered of a document outlasts a write to it.
     GenerationNotRaised,
+    /// What was told is remembered as of the moment of its answer, and not as of that of its question.
+    GenerationAfterAnswer,
     /// The entity-tag of whatever a read-back shows is given to the writer.
     ReadBackUnseen,
 }

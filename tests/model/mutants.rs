@@ -33,6 +33,11 @@ fn a_generation_that_is_not_raised_is_found() {
 }
 
 #[test]
+fn an_answer_that_is_remembered_as_of_its_arrival_is_found() {
+    find("GenerationAfterAnswer");
+}
+
+#[test]
 fn a_read_back_that_is_stamped_unseen_is_found() {
     find("ReadBackUnseen");
 }
