@@ -75,7 +75,9 @@ impl Failure {
             | Self::BodyTooLarge(_)
             | Self::Malformed(_) => "http_request_error",
             Self::Denied(Denied::Unsettled(_)) => "destination_unavailable",
-            Self::Denied(Denied::QueueFull | Denied::TimedOut) | Self::DetachedMax | Self::OverBudget => {
+            Self::Denied(Denied::QueueFull | Denied::TimedOut | Denied::Retired)
+            | Self::DetachedMax
+            | Self::OverBudget => {
                 "http_request_denied"
             }
             Self::Internal => "proxy_internal_error",
@@ -100,6 +102,7 @@ impl Failure {
             Self::Denied(Denied::TimedOut) => "hold-wait",
             Self::Denied(Denied::Unsettled(_)) => "unsettled",
             Self::DetachedMax => "detached-max",
+            Self::Denied(Denied::Retired) => "reconfigured",
             Self::Gone(_) => "upstream-gone",
             Self::OverBudget => "over-budget",
             Self::Internal => "internal",
@@ -137,6 +140,10 @@ impl Failure {
             Self::DetachedMax => {
                 "Too many earlier writes of this connection are still under way, for which nobody waits any more. \
                  Nothing was written; try again later."
+                    .into()
+            }
+            Self::Denied(Denied::Retired) => {
+                "What is guarded here has changed while this request was read. Nothing was written; send it again."
                     .into()
             }
             Self::OverBudget => {
