@@ -3,13 +3,16 @@
 //! Exit codes: 0 ok, 1 failed at run time, 2 usage, 78 bad configuration (`EX_CONFIG` of sysexits).
 
 mod ask;
+mod assembly;
 pub mod check;
 pub mod demo;
 mod healthcheck;
 mod mark;
 pub mod proxy;
+mod reload;
 pub mod run;
 mod signals;
+mod source;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;

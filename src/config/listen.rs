@@ -1,6 +1,7 @@
 //! `[listen]`, `[admin]` and `[log]`: where clients and operators connect, and what is written down.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -11,7 +12,7 @@ use super::duration::{timeout, wait};
 use super::problem::Problems;
 use super::section::Section;
 use super::size::size;
-use super::value::{At, Value, boolean, choice, count, list};
+use super::value::{At, Value, boolean, choice, count, list, text};
 
 /// What `[listen]` says.
 pub(super) struct Listen {
@@ -29,6 +30,7 @@ pub(super) struct Listen {
 pub(super) struct Admin {
     pub(super) address: Option<At<SocketAddr>>,
     pub(super) hosts: Option<Vec<String>>,
+    pub(super) token_file: Option<PathBuf>,
 }
 
 /// What `[log]` says.
@@ -52,7 +54,11 @@ pub(super) fn listen(section: &mut Section<'_, '_>) -> Listen {
 
 pub(super) fn admin(section: &mut Section<'_, '_>) -> Admin {
     let hosts = |value: &Value<'_>| list(value, "[\"staleguard.internal\"]", host);
-    Admin { address: section.read_at("address", socket), hosts: section.read("hosts", hosts) }
+    Admin {
+        address: section.read_at("address", socket),
+        hosts: section.read("hosts", hosts),
+        token_file: section.read("token-file", |value| Ok(PathBuf::from(text(value)?))),
+    }
 }
 
 pub(super) fn log(section: &mut Section<'_, '_>) -> Log {

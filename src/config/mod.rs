@@ -52,7 +52,7 @@ use upstream::Upstream;
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
 
 /// The settings as they are meant.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// How clients are served.
     pub server: server::Settings,
@@ -60,6 +60,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// By which names it is asked for, beside IP addresses and localhost.
     pub admin_hosts: Vec<String>,
+    /// Where the token is of those who may change something at the admin listener.
+    pub admin_token_file: Option<PathBuf>,
     /// How the upstream is reached.
     pub upstream: crate::upstream::Settings,
     /// The bounds of holds.
@@ -218,6 +220,7 @@ impl Sections {
             },
             admin: admin.address?.value,
             admin_hosts: admin.hosts?,
+            admin_token_file: admin.token_file,
             validators: upstream.exclusive.then_some(validators),
             upstream,
             holds: guard.holds?,

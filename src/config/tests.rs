@@ -53,6 +53,7 @@ fn shown(config: &Config) -> String {
         server,
         admin,
         admin_hosts,
+        admin_token_file,
         upstream,
         holds,
         exchange,
@@ -67,7 +68,7 @@ fn shown(config: &Config) -> String {
     } = config;
     let rules: Vec<String> = rules.0.iter().map(|rule| shown_rule(rule)).collect();
     format!(
-        "{server:#?}{admin:?}{admin_hosts:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{validators:?}"
+        "{server:#?}{admin:?}{admin_hosts:?}{admin_token_file:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{validators:?}"
     )
 }
 

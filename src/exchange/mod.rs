@@ -96,15 +96,10 @@ impl Deref for Exchange {
 pub type Untranslated = DashSet<Arc<str>>;
 
 impl Exchange {
-    /// Puts together the exchanges of one core: its own connections, and what all cores share.
-    pub fn new(settings: Settings, shared: Shared, pool: Arc<Pool>) -> Arc<Self> {
-        Arc::new(Self { settings, shared, pool, writes: TaskTracker::new() })
-    }
-
-    /// Waits until the last write that was begun has ended.
-    pub async fn finish(&self) {
-        self.writes.close();
-        self.writes.wait().await;
+    /// Puts together the exchanges of one core: its own connections, what all cores share, and where those of its
+    /// writes run that nothing cancels.
+    pub fn new(settings: Settings, shared: Shared, pool: Arc<Pool>, writes: TaskTracker) -> Arc<Self> {
+        Arc::new(Self { settings, shared, pool, writes })
     }
 }
 

@@ -15,11 +15,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
+use super::Records;
 use super::sending::Sending;
-use super::{Records, Settings};
+use super::serving::Served;
 use crate::body::paced::Interrupted;
 use crate::drain::Drain;
-use crate::exchange::Exchange;
 use crate::exchange::answer::AnswerBody;
 use crate::exchange::detached::Detached;
 use crate::exchange::outcome::Outcome;
@@ -28,11 +28,12 @@ use crate::exchange::outcome::Outcome;
 pub(super) fn serve(
     stream: TcpStream,
     client: SocketAddr,
-    settings: &Settings,
-    exchange: Arc<Exchange>,
+    exchanges: Arc<Served>,
     records: Records,
     drain: Drain,
 ) -> impl Future<Output = ()> + use<> {
+    let serving = exchanges.serving();
+    let settings = &serving.settings;
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -42,7 +43,8 @@ pub(super) fn serve(
     let draining = drain.clone();
     let detached = Detached::default();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (exchange, records, detached) = (Arc::clone(&exchange), records.clone(), detached.clone());
+        // A request keeps what it began with, whatever is reloaded meanwhile.
+        let (exchange, records, detached) = (exchanges.exchange(), records.clone(), detached.clone());
         // Made before the first wait, so that a client that leaves early is recorded as well.
         let mut record =
             Record { outcome: Outcome::of(&request, client), sent: 0, records, drain: draining.clone() };

@@ -8,11 +8,12 @@ use std::thread;
 
 use tokio::net::TcpStream;
 use tokio::runtime;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::{MakeExchange, Records, Settings, connection, released};
+use super::serving::{Served, Serving};
+use super::{Records, connection, released};
 use crate::drain::Drain;
 
 /// A core that is running.
@@ -43,8 +44,7 @@ impl Drop for Place {
 
 impl Core {
     pub(super) fn start(
-        settings: Settings,
-        exchange: Arc<MakeExchange>,
+        served: watch::Receiver<Arc<Serving>>,
         records: Records,
         drain: Drain,
     ) -> io::Result<Self> {
@@ -52,7 +52,7 @@ impl Core {
         let (finish, finished) = oneshot::channel();
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("staleguard-core".into()).spawn(move || {
-            runtime.block_on(live(queue, &settings, &exchange, &records, &drain));
+            runtime.block_on(live(queue, served, &records, &drain));
             // What is still under way has had its time: its sockets are reset with the runtime.
             drop(runtime);
             let _ = finish.send(());
@@ -84,32 +84,33 @@ impl Core {
 /// The life of a core: connections come until the acceptor ends; then what is under way finishes, writes above all.
 async fn live(
     mut queue: mpsc::UnboundedReceiver<Accepted>,
-    settings: &Settings,
-    exchange: &Arc<MakeExchange>,
+    mut served: watch::Receiver<Arc<Serving>>,
     records: &Records,
     drain: &Drain,
 ) {
-    let exchange = exchange();
+    let exchanges = Arc::new(Served::new(served.clone()));
     let connections = TaskTracker::new();
-    while let Some(Accepted { stream, client, place }) = queue.recv().await {
+    loop {
+        let accepted = tokio::select! {
+            accepted = queue.recv() => accepted,
+            Ok(()) = served.changed() => {
+                exchanges.refresh();
+                continue;
+            }
+        };
+        let Some(Accepted { stream, client, place }) = accepted else { break };
         let Ok(stream) = TcpStream::from_std(stream) else { continue };
-        let serving = connection::serve(
-            stream,
-            client,
-            settings,
-            Arc::clone(&exchange),
-            records.clone(),
-            drain.clone(),
-        );
+        let serving =
+            connection::serve(stream, client, Arc::clone(&exchanges), records.clone(), drain.clone());
         connections.spawn(async move {
             serving.await;
             drop(place);
         });
     }
     connections.close();
-    let finished = timeout(settings.drain_timeout, async {
+    let finished = timeout(exchanges.serving().settings.drain_timeout, async {
         connections.wait().await;
-        exchange.finish().await;
+        exchanges.finish().await;
     });
     if finished.await.is_err() {
         drain.cut_off();

@@ -3,11 +3,13 @@
 //! Labels are closed sets: nothing that a client sends becomes one. What is told by client is told as JSON only.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
 
@@ -27,6 +29,14 @@ pub struct Metrics {
     suspicious_writes: Counter,
     suspicious: Clients,
     untold: Family<UntoldLabels, Counter>,
+    reloads: Family<ReloadLabels, Counter>,
+    last_reload_successful: Gauge,
+    last_reload_success: Gauge<f64, AtomicU64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -68,7 +78,56 @@ impl Metrics {
             "Writes whose verdict depends on a document that their credentials could not ask for",
             untold.clone(),
         );
-        Self { registry, repairs, suspicious_writes, suspicious: Clients::new(CLIENTS), untold }
+        let reloads = Family::<ReloadLabels, Counter>::default();
+        for outcome in ReloadLabels::ALL {
+            drop(reloads.get_or_create(&outcome));
+        }
+        registry.register(
+            "config_reloads",
+            "Times that a changed configuration was read, or one was asked to be",
+            reloads.clone(),
+        );
+        let (last_reload_successful, last_reload_success) = (Gauge::default(), Gauge::default());
+        registry.register(
+            "config_last_reload_successful",
+            "Whether the configuration that was read last is in use",
+            last_reload_successful.clone(),
+        );
+        registry.register(
+            "config_last_reload_success_timestamp_seconds",
+            "When the configuration was last read that is in use",
+            last_reload_success.clone(),
+        );
+        let metrics = Self {
+            registry,
+            repairs,
+            suspicious_writes,
+            suspicious: Clients::new(CLIENTS),
+            untold,
+            reloads,
+            last_reload_successful,
+            last_reload_success,
+        };
+        metrics.in_use();
+        metrics
+    }
+
+    /// Counts that the configuration was read again, and whether it is in use.
+    pub fn reloaded(&self, is_used: bool) {
+        let outcome = if is_used { ReloadLabels::SUCCESS } else { ReloadLabels::FAILURE };
+        self.reloads.get_or_create(&outcome).inc();
+        match is_used {
+            true => self.in_use(),
+            false => drop(self.last_reload_successful.set(0)),
+        }
+    }
+
+    /// What was read at this moment is in use.
+    #[expect(clippy::disallowed_types, reason = "a time of day is told")]
+    fn in_use(&self) {
+        let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+        self.last_reload_success.set(since.unwrap_or_default().as_secs_f64());
+        self.last_reload_successful.set(1);
     }
 
     /// Counts an exchange that is over.
@@ -124,6 +183,12 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
+}
+
+impl ReloadLabels {
+    const SUCCESS: Self = Self { outcome: "success" };
+    const FAILURE: Self = Self { outcome: "failure" };
+    const ALL: [Self; 2] = [Self::SUCCESS, Self::FAILURE];
 }
 
 impl RepairLabels {

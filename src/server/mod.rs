@@ -9,6 +9,7 @@ mod connection;
 mod core;
 pub mod metrics;
 mod sending;
+pub mod serving;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,13 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use self::access_log::AccessLog;
 use self::core::Core;
 use self::metrics::Metrics;
+use self::serving::Serving;
 use crate::drain::Drain;
-use crate::exchange::Exchange;
 use crate::exchange::outcome::Outcome;
 
 /// How clients are served.
@@ -62,25 +63,24 @@ impl Records {
     }
 }
 
-/// Makes the exchanges of a core; called once on each.
-pub type MakeExchange = dyn Fn() -> Arc<Exchange> + Send + Sync;
-
-/// Serves until draining begins, then until everything under way has ended or `drain_timeout` has passed.
+/// Serves with what was served last until draining begins, then until everything under way has ended or `drain_timeout`
+/// has passed.
+///
+/// The number of connections is that of the first; whoever changes it must begin anew.
 ///
 /// # Errors
 /// When the cores' threads cannot be started.
 pub async fn run(
     listener: TcpListener,
-    settings: Settings,
+    served: watch::Receiver<Arc<Serving>>,
     cores: usize,
-    exchange: Arc<MakeExchange>,
     records: Records,
     drain: Drain,
 ) -> io::Result<()> {
     let cores = (0..cores.max(1))
-        .map(|_| Core::start(settings.clone(), Arc::clone(&exchange), records.clone(), drain.clone()))
+        .map(|_| Core::start(served.clone(), records.clone(), drain.clone()))
         .collect::<io::Result<Vec<_>>>()?;
-    let places = Arc::new(Semaphore::new(settings.connections));
+    let places = Arc::new(Semaphore::new(served.borrow().settings.connections));
     accept(&listener, &cores, &places, &drain).await;
     drop(listener);
     // All of them begin to finish now: drain-timeout bounds them together and not one after the other.

@@ -35,6 +35,7 @@ mod races;
 mod recall;
 mod reconsider;
 mod relay;
+mod reload;
 mod repairs;
 mod select;
 mod settle;
