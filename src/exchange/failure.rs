@@ -77,9 +77,7 @@ impl Failure {
             Self::Denied(Denied::Unsettled(_)) => "destination_unavailable",
             Self::Denied(Denied::QueueFull | Denied::TimedOut | Denied::Retired)
             | Self::DetachedMax
-            | Self::OverBudget => {
-                "http_request_denied"
-            }
+            | Self::OverBudget => "http_request_denied",
             Self::Internal => "proxy_internal_error",
             Self::Gone(failure)
             | Self::OutcomeUnknown(failure)
