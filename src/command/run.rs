@@ -65,8 +65,10 @@ async fn serve(
     let mut serving = std::pin::pin!(proxy.serve(log, wish));
     loop {
         tokio::select! {
-            served = serving.as_mut() => return served.map_err(told),
+            // In this order: it says that it drains also where nothing is left to finish.
+            biased;
             () = drain.begun() => break,
+            served = serving.as_mut() => return served.map_err(told),
             asked = signals.next() => match asked {
                 Asked::End => drain.begin(),
                 Asked::Reload => asked_to_reload.notify_one(),
