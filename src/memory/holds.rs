@@ -293,6 +293,9 @@ impl Table {
     /// deadline.
     async fn follow(&self, deadline: Instant) -> Result<(), Denied> {
         let Some(before) = self.table_before() else { return Ok(()) };
+        if fault::is_mutant(Mutant::ScopesNotAwaited) {
+            return Ok(());
+        }
         if timeout_at(deadline, before.left()).await.is_err() {
             let left = before.unsettled_until().saturating_duration_since(Instant::now());
             return Err(if left.is_zero() { Denied::TimedOut } else { Denied::Unsettled(left) });

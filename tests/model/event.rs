@@ -55,6 +55,8 @@ pub(crate) enum Event {
     TimePasses {
         ms: u64,
     },
+    /// Another configuration, read while the proxy runs.
+    Reload,
     /// SIGSTOP, and SIGCONT some time later.
     Stop {
         ms: u64,
@@ -176,12 +178,19 @@ impl Profile {
         }
     }
 
-    /// The proxy's configuration.
-    pub(crate) fn configuration(self, state_dir: Option<&Path>) -> String {
+    /// The proxy's configuration after so many reloads. None of them changes what a client is to be told.
+    pub(crate) fn configuration(self, state_dir: Option<&Path>, reloads: u64) -> String {
+        // Other scopes are held, or what is known may say something else, or neither.
+        let change = match reloads % 4 {
+            0 => "",
+            1 => "[resource.other]\npath = \"/other/{id}\"\nidentity = [\"path\"]\n",
+            2 => "[resource.state]\nabsent = [404]\n",
+            _ => "[resource.state]\nabsent = [404]\nunconditional.PUT = \"forward\"\n",
+        };
         let state_dir = state_dir.map(|path| format!("state-dir = {path:?}\n")).unwrap_or_default();
         format!(
             "[upstream]\nexclusive = {}\nresponse-timeout = \"{}ms\"\nsettle-time = \"{}ms\"\nread-back-timeout = \"200ms\"\n\
-             [guard]\n{state_dir}hold-wait = \"{}ms\"\n[log]\naccess = false\n",
+             [guard]\n{state_dir}hold-wait = \"{}ms\"\n[log]\naccess = false\n{change}",
             self == Self::Exclusive,
             self.response_timeout_ms(),
             self.settle_ms(),
@@ -218,6 +227,7 @@ impl Profile {
             68..84 => Event::Increment { read: self.overtaken(dice), conduct: self.conduct(dice) },
             84..90 => Event::Again { conduct: self.conduct(dice) },
             90..94 if self != Self::Exclusive => Event::Foreign { document },
+            94..97 => Event::Reload,
             _ => Event::TimePasses { ms: dice.below(self.settle_ms().min(300)) },
         }
     }

@@ -95,6 +95,8 @@ pub(crate) struct Site {
     proxy: Mutex<Option<Proxy>>,
     /// Where a proxy leaves its mark for the next one, if it does.
     state_dir: Option<TempDir>,
+    /// How often another configuration was to be read.
+    reloads: AtomicU64,
     /// Where the proxy listens, while there is one.
     address: watch::Sender<Option<SocketAddr>>,
 }
@@ -159,7 +161,8 @@ impl Site {
         let environment = mutant.map(|name| ("STALEGUARD_MUTANT", name.to_owned())).into_iter().collect();
         let (address, _) = watch::channel(None);
         let state_dir = is_marked.then(|| tempfile::tempdir().unwrap());
-        let mut site = Self { profile, upstream, environment, proxy: Mutex::new(None), state_dir, address };
+        let (proxy, reloads) = (Mutex::new(None), AtomicU64::new(0));
+        let mut site = Self { profile, upstream, environment, proxy, state_dir, reloads, address };
         *site.proxy.get_mut() = Some(site.proxy());
         Arc::new(site)
     }
@@ -169,10 +172,23 @@ impl Site {
         let environment: Vec<(&str, &str)> =
             self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let upstream = format!("http://{}", self.upstream.address());
-        let configuration = self.profile.configuration(self.state_dir.as_ref().map(TempDir::path));
+        let configuration = self.configuration(self.reloads.load(Ordering::Relaxed));
         let proxy = Proxy::spawn_in(&environment, &upstream, &configuration, &[]);
         self.address.send_replace(Some(proxy.address));
         proxy
+    }
+
+    fn configuration(&self, reloads: u64) -> String {
+        self.profile.configuration(self.state_dir.as_ref().map(TempDir::path), reloads)
+    }
+
+    /// Has the proxy read another configuration, if there is one at the moment.
+    async fn reload(&self) {
+        let reloads = self.reloads.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(proxy) = self.proxy.lock().await.as_ref() {
+            proxy.rewrite(&self.configuration(reloads));
+            proxy.signal("HUP");
+        }
     }
 
     /// How long a write may be under way whose client has gone.
@@ -306,6 +322,7 @@ impl Actor {
             }
             Event::Foreign { document } => self.world.foreign(document).await,
             Event::TimePasses { ms } => sleep(Duration::from_millis(ms)).await,
+            Event::Reload => self.world.site.reload().await,
             Event::Stop { ms } => self.world.site.stop(Duration::from_millis(ms)).await,
             Event::Kill => self.world.site.kill().await,
         }
