@@ -15,8 +15,12 @@ pub enum Mutant {
     CheckedBeforeHold,
     /// A write ends with its client's connection.
     TiedToClient,
+    /// Writers do not wait for those who hold other scopes, from before a reload.
+    ScopesNotAwaited,
     /// What is remembered of a document outlasts a write to it.
     GenerationNotRaised,
+    /// What was told is remembered as of the moment of its answer, and not as of that of its question.
+    GenerationAfterAnswer,
     /// The entity-tag of whatever a read-back shows is given to the writer.
     ReadBackUnseen,
 }

@@ -8,8 +8,18 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Licenses that ask for no more than to be named.
-const LICENSES: [&str; 9] =
-    ["0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "ISC", "MIT", "Unicode-3.0", "Zlib"];
+const LICENSES: [&str; 10] = [
+    "0BSD",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "ISC",
+    "MIT",
+    "Unicode-3.0",
+    "Zlib",
+];
 
 /// Where every package that is not of this repository comes from.
 const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";

@@ -1,11 +1,15 @@
-//! The admin listener: is the process alive, is it ready, and what has it counted?
+//! The admin listener: is the process alive, is it ready, and what has it counted? Whoever has the token may tell it to
+//! read its configuration again, or to drain.
+
+pub mod token;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, WWW_AUTHENTICATE};
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
@@ -15,7 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::drain::Drain;
 
@@ -29,6 +33,11 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// Reads the configuration again.
+const RELOAD: &str = "/-/reload";
+/// Ends the process in good order, as SIGTERM does.
+const DRAIN: &str = "/-/drain";
+
 /// Where the figures come from that are shown here: each is asked for anew with every request.
 pub struct Figures {
     /// All of them as OpenMetrics text; nothing when it cannot be had.
@@ -37,12 +46,30 @@ pub struct Figures {
     pub status: Box<dyn Fn() -> Value + Send + Sync>,
 }
 
-/// Serves `/livez`, `/readyz`, `/metrics` and `/status.json` for as long as it is polled.
+/// The wish that the configuration is read again; it is told what came of it, in a sentence.
+#[derive(Debug)]
+pub struct Reload(pub oneshot::Sender<Result<String, String>>);
+
+/// What the admin listener shows, to whom, and what it can be told.
+pub struct Admin {
+    /// What has been counted.
+    pub figures: Figures,
+    /// By which names it is asked for, beside IP addresses and localhost.
+    pub names: Vec<String>,
+    /// Where the token is of those who may change something; nobody may where there is none.
+    pub token_file: Option<PathBuf>,
+    /// Who reads the configuration again.
+    pub reloads: mpsc::Sender<Reload>,
+    /// What ends the process in good order.
+    pub drain: Drain,
+}
+
+/// Serves `/livez`, `/readyz`, `/startupz`, `/metrics` and `/status.json`, and `POST /-/reload` and `/-/drain`, for as long as it is
+/// polled.
 ///
-/// It is the last to go: while the process drains, `/readyz` says so. It is asked for by its IP address, as localhost, or
-/// by one of these names.
-pub async fn serve(listener: TcpListener, figures: Figures, names: Vec<String>, drain: Drain) {
-    let (figures, names) = (Arc::new(figures), Arc::<[String]>::from(names));
+/// It is the last to go: while the process drains, `/readyz` says so.
+pub async fn serve(listener: TcpListener, admin: Admin) {
+    let admin = Arc::new(admin);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -50,11 +77,11 @@ pub async fn serve(listener: TcpListener, figures: Figures, names: Vec<String>, 
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (figures, names, drain) = (Arc::clone(&figures), Arc::clone(&names), drain.clone());
+        let admin = Arc::clone(&admin);
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let answer = answer(&request, &figures, &names, &drain);
-                async move { Ok::<_, Infallible>(answer) }
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, Infallible>(admin.answer(&request).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -67,34 +94,105 @@ pub async fn serve(listener: TcpListener, figures: Figures, names: Vec<String>, 
     }
 }
 
-fn answer(
-    request: &Request<Incoming>,
-    figures: &Figures,
-    names: &[String],
-    drain: &Drain,
-) -> Response<Full<Bytes>> {
-    if !is_meant(request, names) {
-        return text(
-            StatusCode::MISDIRECTED_REQUEST,
-            "ask by the IP address or as localhost, or add this Host to admin.hosts\n",
-        );
+impl Admin {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !is_meant(request, &self.names) {
+            return text(
+                StatusCode::MISDIRECTED_REQUEST,
+                "ask by the IP address or as localhost, or add this Host to admin.hosts\n",
+            );
+        }
+        let path = request.uri().path();
+        match *request.method() {
+            Method::GET | Method::HEAD if is_order(path) => not_allowed("POST", "this is done by POST\n"),
+            Method::GET | Method::HEAD => self.shown(request),
+            Method::POST if is_order(path) => match self.refusal(request).await {
+                Some(refusal) => refusal,
+                None => self.carry_out(path).await,
+            },
+            _ => not_allowed("GET, HEAD", "only GET and HEAD are answered here\n"),
+        }
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return answer;
+
+    fn shown(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        match request.uri().path() {
+            // Nobody is served here before both addresses are bound and the configuration is in use.
+            "/livez" | "/startupz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => readiness(&self.drain, is_verbose(request)),
+            "/metrics" => match (self.figures.metrics)() {
+                Some(metrics) => made(StatusCode::OK, OPEN_METRICS, metrics),
+                None => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written down\n"),
+            },
+            "/status.json" => made(StatusCode::OK, JSON, format!("{:#}\n", (self.figures.status)())),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "there are /livez, /readyz, /startupz, /metrics and /status.json\n",
+            ),
+        }
     }
-    match request.uri().path() {
-        "/livez" => text(StatusCode::OK, "ok\n"),
-        "/readyz" if drain.has_begun() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        "/readyz" => text(StatusCode::OK, "ok\n"),
-        "/metrics" => match (figures.metrics)() {
-            Some(metrics) => made(StatusCode::OK, OPEN_METRICS, metrics),
-            None => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written down\n"),
-        },
-        "/status.json" => made(StatusCode::OK, JSON, format!("{:#}\n", (figures.status)())),
-        _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz, /metrics and /status.json\n"),
+
+    /// Why a request may change nothing here, if that is so: only the token says that it may.
+    async fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+        let Some(file) = self.token_file.clone() else {
+            let help = "nobody may do this: name a file with a token in admin.token-file\n";
+            return Some(text(StatusCode::FORBIDDEN, help));
+        };
+        let token = tokio::task::spawn_blocking(move || token::read(&file)).await;
+        match token {
+            Ok(Ok(token)) if token::is_carried(request.headers(), &token) => None,
+            Ok(Ok(_)) => {
+                let help = "send Authorization: Bearer with the token of admin.token-file\n";
+                let mut refusal = text(StatusCode::UNAUTHORIZED, help);
+                refusal.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                Some(refusal)
+            }
+            Ok(Err(_)) | Err(_) => {
+                Some(text(StatusCode::FORBIDDEN, "nobody may do this: admin.token-file holds no token\n"))
+            }
+        }
     }
+
+    async fn carry_out(&self, path: &str) -> Response<Full<Bytes>> {
+        if path == DRAIN {
+            self.drain.begin();
+            return text(StatusCode::ACCEPTED, "draining\n");
+        }
+        let (tell, told) = oneshot::channel();
+        // What is not taken is dropped with its end of the channel, and then nothing is told.
+        drop(self.reloads.try_send(Reload(tell)));
+        match told.await {
+            Ok(Ok(done)) => made(StatusCode::OK, TEXT, done + "\n"),
+            Ok(Err(problem)) => {
+                made(StatusCode::UNPROCESSABLE_ENTITY, TEXT, problem.trim_end().to_owned() + "\n")
+            }
+            Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "nothing can be reloaded at the moment\n"),
+        }
+    }
+}
+
+fn is_order(path: &str) -> bool {
+    [RELOAD, DRAIN].contains(&path)
+}
+
+/// Whether clients should be sent here, and with `?verbose` what that was judged by, in the form of Kubernetes' own.
+fn readiness(drain: &Drain, verbose: bool) -> Response<Full<Bytes>> {
+    match (drain.has_begun(), verbose) {
+        (false, false) => text(StatusCode::OK, "ok\n"),
+        (true, false) => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        (false, true) => text(
+            StatusCode::OK,
+            "[+]listening ok\n[+]configured ok\n[+]not-draining ok\nreadyz check passed\n",
+        ),
+        (true, true) => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "[-]listening failed\n[+]configured ok\n[-]not-draining failed\nreadyz check failed\n",
+        ),
+    }
+}
+
+fn is_verbose(request: &Request<Incoming>) -> bool {
+    let mut parameters = request.uri().query().unwrap_or_default().split('&');
+    parameters.any(|parameter| parameter.split('=').next() == Some("verbose"))
 }
 
 /// Whether a request means this listener by its Host.
@@ -119,6 +217,12 @@ fn is_named(authority: &Authority, names: &[String]) -> bool {
     let is_name =
         || names.iter().map(String::as_str).chain(["localhost"]).any(|name| name.eq_ignore_ascii_case(host));
     !authority.as_str().contains('@') && (literal.parse::<IpAddr>().is_ok() || is_name())
+}
+
+fn not_allowed(allow: &'static str, sentence: &'static str) -> Response<Full<Bytes>> {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, sentence);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    answer
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use super::budget::Budget;
 use super::contents::Contents;
@@ -45,6 +45,21 @@ pub enum Collected {
     OverBudget(Paced),
 }
 
+/// A body, read until its time is up.
+pub enum Timely {
+    /// It was there, or too large, in time.
+    Collected(Collected),
+    /// Time was up: what was read is thrown away, and this is the rest.
+    Late(Paced),
+}
+
+/// How far a body could be read.
+enum Gathered {
+    Whole(Contents),
+    TooLarge,
+    OverBudget,
+}
+
 impl Paced {
     /// A body as it arrives.
     pub fn new(body: Incoming, pause: Duration) -> Self {
@@ -53,8 +68,27 @@ impl Paced {
 
     /// Reads the body up to `max` bytes, charged to a budget. A declared length over the bound is enough to stop at once.
     pub async fn collect(mut self, max: u64, budget: &Arc<Budget>) -> Result<Collected, Interrupted> {
+        let gathered = self.gather(max, budget).await?;
+        Ok(self.collected(gathered))
+    }
+
+    /// The same, until time is up.
+    pub async fn collect_until(
+        mut self,
+        until: Instant,
+        max: u64,
+        budget: &Arc<Budget>,
+    ) -> Result<Timely, Interrupted> {
+        match timeout_at(until, self.gather(max, budget)).await {
+            Ok(gathered) => Ok(Timely::Collected(self.collected(gathered?))),
+            Err(_) => Ok(Timely::Late(self)),
+        }
+    }
+
+    /// Reads the body as far as it may be held. What is too much stands in front of the rest again.
+    async fn gather(&mut self, max: u64, budget: &Arc<Budget>) -> Result<Gathered, Interrupted> {
         if self.rest.size_hint().lower() > max {
-            return Ok(Collected::TooLarge(self));
+            return Ok(Gathered::TooLarge);
         }
         let mut contents = Contents::charged_to(budget);
         while let Some(frame) = self.frame().await {
@@ -63,7 +97,7 @@ impl Paced {
                     if let Err(piece) = contents.try_push(piece) {
                         contents.push(piece);
                         self.ahead = contents;
-                        return Ok(Collected::OverBudget(self));
+                        return Ok(Gathered::OverBudget);
                     }
                 }
                 Err(frame) => {
@@ -74,10 +108,18 @@ impl Paced {
             }
             if contents.len() > max {
                 self.ahead = contents;
-                return Ok(Collected::TooLarge(self));
+                return Ok(Gathered::TooLarge);
             }
         }
-        Ok(Collected::Whole(contents))
+        Ok(Gathered::Whole(contents))
+    }
+
+    fn collected(self, gathered: Gathered) -> Collected {
+        match gathered {
+            Gathered::Whole(contents) => Collected::Whole(contents),
+            Gathered::TooLarge => Collected::TooLarge(self),
+            Gathered::OverBudget => Collected::OverBudget(self),
+        }
     }
 
     /// Reads and throws away, until the end or until time is up.
@@ -85,7 +127,7 @@ impl Paced {
         // What was read is given back to its budget now and not at the end.
         self.ahead = Contents::default();
         let end = Instant::now() + time;
-        while let Ok(Some(Ok(_))) = tokio::time::timeout_at(end, self.frame()).await {}
+        while let Ok(Some(Ok(_))) = timeout_at(end, self.frame()).await {}
     }
 
     /// The timer is armed only while nothing has come, so a body that flows never touches it.

@@ -1,11 +1,12 @@
 //! The certificates of both sides: shown to peers, and read again when their files change.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::assembly::Assembly;
 use crate::config::Config;
 use crate::server::metrics::{Metrics, Side};
 use crate::server::tls::Acceptor;
@@ -32,6 +33,22 @@ impl Certificates {
         let acceptor = config.server.tls.as_ref().map(Acceptor::load).transpose()?;
         let connector = config.upstream.tls.as_ref().map(Connector::load).transpose()?;
         Ok(Self { acceptor: acceptor.map(Arc::new), connector: connector.map(Arc::new) })
+    }
+
+    /// Those of another configuration, which are the same where it names the same files.
+    ///
+    /// # Errors
+    /// A sentence that says which file cannot be used and why.
+    pub(super) fn renewed(&self, old: &Config, new: &Config) -> Result<Self, String> {
+        let loaded = Self::load(new)?;
+        Ok(Self {
+            acceptor: if old.server.tls == new.server.tls { self.acceptor.clone() } else { loaded.acceptor },
+            connector: if old.upstream.tls == new.upstream.tls {
+                self.connector.clone()
+            } else {
+                loaded.connector
+            },
+        })
     }
 
     /// Reads the files again, and says in the log what came of it where it is something else.
@@ -66,24 +83,23 @@ impl Certificates {
             metrics.certificate_expires(side, expiry);
         }
     }
+}
 
-    /// Looks at the files again and again, for as long as it is polled.
-    pub(super) async fn watch(self, metrics: Arc<Metrics>) {
-        if self.acceptor.is_none() && self.connector.is_none() {
-            return;
+/// Looks at the files again and again, for as long as it is polled.
+pub(super) async fn watch(assembly: Arc<Mutex<Assembly>>, metrics: Arc<Metrics>) {
+    let certificates = || assembly.lock().unwrap_or_else(PoisonError::into_inner).certificates();
+    let mut complained = None;
+    loop {
+        let current = certificates();
+        current.tell(&metrics);
+        // A file system may take its time, and this runtime accepts connections.
+        let Ok(reloaded) = spawn_blocking(move || current.reload()).await else { return };
+        let wrong = reloaded.err();
+        if let Some(what) = wrong.as_ref().filter(|_| complained != wrong) {
+            tracing::error!("certificates could not be reloaded, and the old ones stay: {what}");
         }
-        let mut complained = None;
-        loop {
-            sleep(LOOK).await;
-            let this = self.clone();
-            // A file system may take its time, and this runtime accepts connections.
-            let Ok(reloaded) = spawn_blocking(move || this.reload()).await else { return };
-            let wrong = reloaded.err();
-            if let Some(what) = wrong.as_ref().filter(|_| complained != wrong) {
-                tracing::error!("certificates could not be reloaded, and the old ones stay: {what}");
-            }
-            complained = wrong;
-            self.tell(&metrics);
-        }
+        complained = wrong;
+        certificates().tell(&metrics);
+        sleep(LOOK).await;
     }
 }

@@ -2,13 +2,18 @@
 //!
 //! Exit codes: 0 ok, 1 failed at run time, 2 usage, 78 bad configuration (`EX_CONFIG` of sysexits).
 
+mod ask;
+mod assembly;
 mod certificates;
 pub mod check;
 pub mod demo;
+mod healthcheck;
 mod mark;
 pub mod proxy;
+mod reload;
 pub mod run;
 mod signals;
+mod source;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -45,6 +50,25 @@ enum Verb {
         #[arg(long)]
         once: bool,
     },
+    /// Ask a running Staleguard whether it is alive, for images without a shell: exit code 0 says yes, 1 no.
+    Healthcheck {
+        #[command(flatten)]
+        of: AdminArguments,
+        /// Ask whether it is ready, which it is no longer once it drains.
+        #[arg(long)]
+        ready: bool,
+    },
+}
+
+/// Which running Staleguard is meant.
+#[derive(Debug, Args)]
+pub struct AdminArguments {
+    /// The configuration file that it was started with.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Its admin listener; goes before the file [default: 127.0.0.1:9901].
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
 }
 
 /// What `run` is told on the command line; it goes before the file.
@@ -73,6 +97,7 @@ pub fn execute(arguments: Arguments, out: &mut dyn Write, err: &mut dyn Write) -
         Verb::Run(arguments) => run::run(&arguments, err),
         Verb::Check { config } => check::check(&config, colours(), out, err),
         Verb::Demo { once } => demo::demo(once, out, err),
+        Verb::Healthcheck { of, ready } => healthcheck::healthcheck(&of, ready, out, err),
     };
     ExitCode::from(code)
 }

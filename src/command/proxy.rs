@@ -3,50 +3,64 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::mpsc;
 
-use super::certificates::Certificates;
+use super::assembly::{Assembly, cores};
+use super::certificates::watch;
 use super::mark::Mark;
-use crate::admin::{self, Figures};
-use crate::body::budget::{Budget, Buffers};
+use crate::admin::{self, Admin, Figures, Reload};
 use crate::config::Config;
 use crate::drain::Drain;
-use crate::exchange::{Exchange, Shared};
-use crate::memory::Memory;
-use crate::memory::generations::Generations;
 use crate::memory::holds::Holds;
 use crate::server::access_log::AccessLog;
 use crate::server::listener::{self, Endpoint, Listener};
 use crate::server::metrics::Metrics;
-use crate::server::{self, MakeExchange, Records};
-use crate::upstream::pool::Pool;
+use crate::server::{self, Records};
 
 /// A proxy whose addresses are bound, and which serves nobody yet.
 pub struct Proxy {
     config: Config,
     listener: Listener,
     admin: TcpListener,
-    certificates: Certificates,
+    mark: Option<Mark>,
+    metrics: Arc<Metrics>,
+    assembly: Arc<Mutex<Assembly>>,
+    drain: Drain,
 }
 
 impl Proxy {
-    /// Binds both addresses.
+    /// Binds both addresses, and makes what does not exist yet of what the configuration names.
     ///
     /// # Errors
-    /// A sentence that says which address cannot be had, why, and what to do.
-    pub fn bind(config: Config) -> Result<Self, String> {
-        let certificates = Certificates::load(&config)?;
+    /// A sentence that says which address or file cannot be had, why, and what to do.
+    pub fn bind(mut config: Config, drain: Drain) -> Result<Self, String> {
         let address = &config.server.address;
         let listener = Listener::bind(address, config.server.socket_mode);
         let listener = listener.map_err(|error| cannot_listen(address, "--listen", &error))?;
         let admin = listener::bind_ip(config.admin);
         let admin = admin.map_err(|error| cannot_listen(&config.admin, "--admin", &error))?;
-        Ok(Self { config, listener, admin, certificates })
+        if let Some(file) = &config.admin_token_file {
+            admin::token::ensure(file)
+                .map_err(|error| format!("cannot make {}, of admin.token-file: {error}", file.display()))?;
+        }
+        let mark = config.state_dir.as_deref().map(Mark::set).transpose();
+        let mark =
+            mark.map_err(|error| format!("cannot write into the folder of guard.state-dir: {error}"))?;
+        let was_unclean = mark.as_ref().is_some_and(|(_, was_there)| *was_there);
+        config.holds.start_settle = start_settle(&config, was_unclean);
+        Ok(Self {
+            assembly: Arc::new(Mutex::new(Assembly::new(config.clone(), &drain)?)),
+            config,
+            listener,
+            admin,
+            mark: mark.map(|(mark, _)| mark),
+            metrics: Arc::new(Metrics::new()),
+            drain,
+        })
     }
 
     /// Where clients connect.
@@ -62,7 +76,7 @@ impl Proxy {
     /// # Errors
     /// When the kernel does not tell.
     pub fn url(&self) -> io::Result<String> {
-        let scheme = if self.certificates.acceptor.is_some() { "https" } else { "http" };
+        let scheme = if self.config.server.tls.is_some() { "https" } else { "http" };
         Ok(match self.address()? {
             Endpoint::Ip(address) => format!("{scheme}://{address}"),
             unix @ Endpoint::Unix(_) => unix.to_string(),
@@ -77,38 +91,48 @@ impl Proxy {
         self.admin.local_addr()
     }
 
+    /// What is served with, for whoever replaces it.
+    pub(super) fn assembly(&self) -> Arc<Mutex<Assembly>> {
+        Arc::clone(&self.assembly)
+    }
+
+    /// What is counted.
+    pub(super) fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
     /// Serves until draining begins and everything under way has ended, and every scope has settled, as far as
-    /// `drain-timeout` allows.
+    /// `drain-timeout` allows. That the configuration is to be read again, `reloads` hears.
     ///
     /// # Errors
     /// When the cores' threads cannot be started, or the state folder cannot be written.
-    pub async fn serve(mut self, log: AccessLog, drain: Drain) -> io::Result<()> {
-        let mark = self.config.state_dir.as_deref().map(Mark::set).transpose()?;
-        let was_unclean = mark.as_ref().is_some_and(|(_, was_there)| *was_there);
-        self.config.holds.start_settle = start_settle(&self.config, was_unclean);
-        let generations = self.config.validators.as_ref().map(|_| Generations::new());
-        let holds = Holds::withdrawing(self.config.holds.clone(), generations);
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let make = exchanges(&self.config, &holds, &drain, &self.certificates);
-        let metrics = Arc::new(Metrics::new());
-        self.certificates.tell(&metrics);
-        let acceptor = self.certificates.acceptor.clone();
-        let watching = tokio::spawn(self.certificates.watch(Arc::clone(&metrics)));
-        let admin =
-            tokio::spawn(admin::serve(self.admin, figures(&metrics), self.config.admin_hosts, drain.clone()));
+    pub async fn serve(self, log: AccessLog, reloads: mpsc::Sender<Reload>) -> io::Result<()> {
+        let Self { config, listener, admin, mark, metrics, assembly, drain } = self;
+        let admin = tokio::spawn(admin::serve(
+            admin,
+            Admin {
+                figures: figures(&metrics),
+                names: config.admin_hosts,
+                token_file: config.admin_token_file,
+                reloads,
+                drain: drain.clone(),
+            },
+        ));
+        let watching = tokio::spawn(watch(Arc::clone(&assembly), Arc::clone(&metrics)));
         let records = Records { log, metrics };
-        let bound = self.config.server.drain_timeout;
-        let serving =
-            server::run(self.listener, acceptor, self.config.server, cores, make, records, drain.clone());
+        let bound = config.server.drain_timeout;
+        let served = assembly.lock().unwrap_or_else(PoisonError::into_inner).served();
+        let serving = server::run(listener, served, cores(), records, drain.clone());
         let ending = async {
             drain.begun().await;
             Instant::now() + bound
         };
         let (served, deadline) = tokio::join!(serving, ending);
+        let holds = assembly.lock().unwrap_or_else(PoisonError::into_inner).holds();
         wait_until_settled(&holds, deadline, &drain).await;
         admin.abort();
         watching.abort();
-        if let Some((mark, _)) = mark.filter(|_| !drain.has_cut_off()) {
+        if let Some(mark) = mark.filter(|_| !drain.has_cut_off()) {
             mark.clear()?;
         }
         served
@@ -139,35 +163,6 @@ async fn wait_until_settled(holds: &Holds, deadline: Instant, drain: &Drain) {
         tracing::warn!("drain-timeout has passed; the outcome of a write is still unknown");
         drain.cut_off();
     }
-}
-
-/// What makes the exchanges of each core: what is known is shared, connections are a core's own.
-fn exchanges(
-    config: &Config,
-    holds: &Arc<Holds>,
-    drain: &Drain,
-    certificates: &Certificates,
-) -> Arc<MakeExchange> {
-    let shared = Shared {
-        rules: Arc::new(config.rules.clone()),
-        holds: Arc::clone(holds),
-        memory: Arc::new(Memory::new(config.remembered_max, Instant::now(), config.validators.clone())),
-        untranslated: Arc::default(),
-        steadiness: Arc::default(),
-        buffers: Buffers {
-            writes: Budget::new(config.buffered_writes_max),
-            reads: Budget::new(config.buffered_reads_max),
-        },
-        drain: drain.clone(),
-    };
-    let under_way = Arc::new(Semaphore::new(config.upstream.connections));
-    let (settings, upstream) = (config.exchange.clone(), config.upstream.clone());
-    let connector = certificates.connector.clone();
-    Arc::new(move || {
-        let (under_way, reads) = (Arc::clone(&under_way), Arc::clone(&shared.buffers.reads));
-        let pool = Pool::over_tls(upstream.clone(), under_way, reads, connector.clone());
-        Exchange::new(settings.clone(), shared.clone(), pool)
-    })
 }
 
 /// What has been counted, as the admin listener asks for it.

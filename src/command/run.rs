@@ -1,36 +1,51 @@
 //! `staleguard run`: the proxy in front of an upstream, until it is told to end.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 
 use tokio::runtime;
-use tracing_subscriber::filter::LevelFilter;
+use tokio::sync::{Notify, mpsc};
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::reload::Handle;
 
-use super::check::{EXIT_CONFIG, read_text};
+use super::check::EXIT_CONFIG;
 use super::proxy::Proxy;
-use super::signals::Signals;
-use super::{FAILED, RunArguments, colours};
-use crate::config::{Config, Overrides};
+use super::reload::{Reloader, SetLevel};
+use super::signals::{Asked, Signals};
+use super::source::Source;
+use super::{FAILED, RunArguments};
+use crate::config::Config;
 use crate::drain::Drain;
 use crate::server::access_log::AccessLog;
 
+/// How many wishes for a reload may wait; they are all for the same.
+const WISHES: usize = 8;
+
 /// Runs the proxy and gives the exit code.
 pub(super) fn run(arguments: &RunArguments, err: &mut dyn Write) -> u8 {
-    let config = match configuration(arguments) {
+    let source = Source::of(arguments);
+    let config = match source.read() {
         Ok(config) => config,
         Err(problems) => return say(err, &problems, EXIT_CONFIG),
     };
-    log_to_stderr(config.log_level);
+    let set_level = log_to_stderr(config.log_level);
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return say(err, &format!("staleguard: cannot start: {error}"), FAILED),
     };
-    match runtime.block_on(serve(config, err)) {
+    match runtime.block_on(serve(source, config, set_level, err)) {
         Ok(()) => 0,
         Err(sentence) => say(err, &format!("staleguard: {sentence}"), FAILED),
     }
 }
 
-async fn serve(config: Config, err: &mut dyn Write) -> Result<(), String> {
+async fn serve(
+    source: Source,
+    config: Config,
+    set_level: SetLevel,
+    err: &mut dyn Write,
+) -> Result<(), String> {
     let (log, _written_at_end) = if config.server.access_log {
         let (log, guard) = AccessLog::on_stdout();
         (log, Some(guard))
@@ -38,20 +53,34 @@ async fn serve(config: Config, err: &mut dyn Write) -> Result<(), String> {
         (AccessLog::off(), None)
     };
     let told = |error: io::Error| error.to_string();
-    let upstream = upstream(&config);
-    let mut signals = Signals::new().map_err(told)?;
-    let proxy = Proxy::bind(config)?;
-    announce(&proxy, &upstream, err).map_err(told)?;
+    let mut signals = Signals::new(source.file().is_some()).map_err(told)?;
     let drain = Drain::new();
-    let mut serving = std::pin::pin!(proxy.serve(log, drain.clone()));
-    tokio::select! {
-        served = serving.as_mut() => return served.map_err(told),
-        () = signals.any() => drain.begin(),
+    let proxy = Proxy::bind(config.clone(), drain.clone())?;
+    announce(&proxy, &upstream(&config), err).map_err(told)?;
+
+    let (wish, wishes) = mpsc::channel(WISHES);
+    let asked_to_reload = Arc::new(Notify::new());
+    let reloader = Reloader::new(source, config, proxy.assembly(), proxy.metrics(), set_level);
+    let reloading = tokio::spawn(reloader.run(wishes, Arc::clone(&asked_to_reload)));
+    let mut serving = std::pin::pin!(proxy.serve(log, wish));
+    loop {
+        tokio::select! {
+            // In this order: it says that it drains also where nothing is left to finish.
+            biased;
+            () = drain.begun() => break,
+            served = serving.as_mut() => return served.map_err(told),
+            asked = signals.next() => match asked {
+                Asked::End => drain.begin(),
+                Asked::Reload => asked_to_reload.notify_one(),
+            },
+        }
     }
-    tracing::info!("draining: exchanges under way may finish; a second signal ends them");
+    // What ends is not changed any more.
+    reloading.abort();
+    tracing::info!("draining: exchanges under way may finish; a signal ends them");
     tokio::select! {
         served = serving => served.map_err(told)?,
-        () = signals.any() => return Err("ended at once by a second signal".into()),
+        () = signals.end() => return Err("ended at once by a second signal".into()),
     }
     if drain.has_cut_off() {
         return Err(
@@ -81,31 +110,22 @@ fn announce(proxy: &Proxy, upstream: &str, err: &mut dyn Write) -> io::Result<()
     err.flush()
 }
 
-fn configuration(arguments: &RunArguments) -> Result<Config, String> {
-    let overrides = Overrides {
-        upstream: arguments.upstream.clone(),
-        listen: arguments.listen.clone(),
-        admin: arguments.admin.clone(),
-        observe: arguments.observe,
-    };
-    let file = match &arguments.config {
-        None => None,
-        Some(path) => Some((path.display().to_string(), read_text(path)?)),
-    };
-    let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
-    Config::read(file, &overrides).map_err(|problems| problems.render(colours()))
-}
-
-/// Diagnostics go to standard error, and only ours: what libraries say could quote requests.
-fn log_to_stderr(level: LevelFilter) {
+/// Diagnostics go to standard error, and only ours: what libraries say could quote requests. The level can be changed.
+fn log_to_stderr(level: LevelFilter) -> SetLevel {
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;
 
-    let ours = tracing_subscriber::filter::Targets::new().with_target("staleguard", level);
+    let ours = |level| Targets::new().with_target("staleguard", level);
+    let (filter, handle): (_, Handle<Targets, Registry>) =
+        tracing_subscriber::reload::Layer::new(ours(level));
     let lines =
         tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     // A second subscriber in one process would be a defect of a test; the first one stays.
-    let _ = tracing_subscriber::registry().with(lines).with(ours).try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    Box::new(move |config| {
+        // It fails only where the subscriber is gone, and then nothing is said any more.
+        let _ = handle.reload(ours(config.log_level));
+    })
 }
 
 fn say(err: &mut dyn Write, sentence: &str, code: u8) -> u8 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use http::HeaderName;
 
-use super::duration::wait;
+use super::duration::{timeout, wait};
 use super::presets::{Preset, presets};
 use super::problem::{Problems, quoted};
 use super::section::Section;
@@ -21,6 +21,7 @@ use crate::semantics::preconditions::Matching;
 /// What `[guard]` says.
 pub(super) struct Guard {
     pub(super) drain_timeout: Option<Duration>,
+    pub(super) exchange_timeout: Option<Duration>,
     pub(super) presets: Option<Vec<Preset>>,
     pub(super) holds: Option<holds::Settings>,
     pub(super) remembered_max: Option<u64>,
@@ -46,6 +47,7 @@ pub(super) struct Shared {
 pub(super) fn guard(section: &mut Section<'_, '_>, settle_time: Option<Duration>) -> Guard {
     Guard {
         drain_timeout: section.read("drain-timeout", wait),
+        exchange_timeout: section.read("exchange-timeout", timeout),
         presets: section.read("presets", presets),
         holds: holds(section, settle_time),
         remembered_max: section.read("remembered-max", remembered_max),

@@ -1,6 +1,7 @@
 //! `[listen]`, `[admin]` and `[log]`: where clients and operators connect, and what is written down.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -28,12 +29,14 @@ pub(super) struct Listen {
     pub(super) body_timeout: Option<Duration>,
     pub(super) send_timeout: Option<Duration>,
     pub(super) linger: Option<Duration>,
+    pub(super) detached_max: Option<usize>,
 }
 
 /// What `[admin]` says.
 pub(super) struct Admin {
     pub(super) address: Option<At<SocketAddr>>,
     pub(super) hosts: Option<Vec<String>>,
+    pub(super) token_file: Option<PathBuf>,
 }
 
 /// What `[log]` says.
@@ -52,6 +55,7 @@ pub(super) fn listen(section: &mut Section<'_, '_>, to_run: bool) -> Listen {
         body_timeout: section.read("body-timeout", timeout),
         send_timeout: section.read("send-timeout", timeout),
         linger: section.read("linger", wait),
+        detached_max: section.read("detached-max", count),
         socket_mode: section.read("socket-mode", socket_mode),
         trusted_proxies: section.read("trusted-proxies", proxies),
         tls: section.section("tls", |section| tls::listen(section, to_run)),
@@ -60,7 +64,11 @@ pub(super) fn listen(section: &mut Section<'_, '_>, to_run: bool) -> Listen {
 
 pub(super) fn admin(section: &mut Section<'_, '_>) -> Admin {
     let hosts = |value: &Value<'_>| list(value, "[\"staleguard.internal\"]", host);
-    Admin { address: section.read_at("address", socket), hosts: section.read("hosts", hosts) }
+    Admin {
+        address: section.read_at("address", socket),
+        hosts: section.read("hosts", hosts),
+        token_file: section.read("token-file", |value| Ok(PathBuf::from(text(value)?))),
+    }
 }
 
 pub(super) fn log(section: &mut Section<'_, '_>) -> Log {

@@ -53,7 +53,7 @@ use upstream::Upstream;
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
 
 /// The settings as they are meant.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// How clients are served.
     pub server: server::Settings,
@@ -61,6 +61,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// By which names it is asked for, beside IP addresses and localhost.
     pub admin_hosts: Vec<String>,
+    /// Where the token is of those who may change something at the admin listener.
+    pub admin_token_file: Option<PathBuf>,
     /// How the upstream is reached.
     pub upstream: crate::upstream::Settings,
     /// The bounds of holds.
@@ -111,10 +113,23 @@ struct Sections {
 impl Config {
     /// Reads what is needed to run, from a file's name and text, if there is one, and from flags.
     pub fn read(file: Option<(&str, &str)>, overrides: &Overrides) -> Result<Self, Problems> {
-        match gather(file, overrides, true) {
-            (Some(config), problems) if problems.is_empty() => Ok(config),
-            (_, problems) => Err(problems),
+        let (sections, problems) = gather(file, overrides, true);
+        // There are settings whenever there are no problems, since the upstream is required.
+        sections.into_config().filter(|_| problems.is_empty()).ok_or(problems)
+    }
+
+    /// Where the admin listener is of a process that has this file and these flags.
+    ///
+    /// Whatever else may be wrong in the file is left alone: it may have been spoiled since that process read it.
+    pub fn admin(file: Option<(&str, &str)>, overrides: &Overrides) -> Result<SocketAddr, Problems> {
+        let mut problems = Problems::default();
+        let is_toml =
+            file.is_none_or(|(name, text)| Source::of_user(name, text).parse(&mut problems).is_some());
+        if !is_toml {
+            return Err(problems);
         }
+        let (sections, problems) = gather(file, overrides, false);
+        sections.admin.address.map(|address| address.value).ok_or(problems)
     }
 
     /// Looks for problems in a file, by its name and text. It may leave the upstream to the command line.
@@ -124,13 +139,12 @@ impl Config {
     }
 }
 
-/// Parses every text and lays the layers over each other. There are settings whenever there are no problems,
-/// the upstream apart, which may be missing where it is not required.
+/// Parses every text and lays the layers over each other. What could be read is there beside the problems of the rest.
 fn gather(
     file: Option<(&str, &str)>,
     overrides: &Overrides,
     upstream_required: bool,
-) -> (Option<Config>, Problems) {
+) -> (Sections, Problems) {
     let mut problems = Problems::default();
     let default = Source::embedded("default.toml", DEFAULT);
     let resource_defaults = resource::defaults();
@@ -159,7 +173,7 @@ fn gather(
     let (listen, upstream) = (sections.listen.address.as_ref(), sections.upstream.address.as_ref());
     clash::clashes(listen, sections.admin.address.as_ref(), upstream, &mut problems);
     problems.sort();
-    (sections.into_config(), problems)
+    (sections, problems)
 }
 
 fn read_sections<'a>(
@@ -211,6 +225,7 @@ impl Sections {
             },
             admin: admin.address?.value,
             admin_hosts: admin.hosts?,
+            admin_token_file: admin.token_file,
             validators: upstream.exclusive.then_some(validators),
             upstream,
             holds: guard.holds?,
@@ -219,7 +234,12 @@ impl Sections {
             buffered_reads_max: guard.buffered_reads_max?,
             state_dir: guard.state_dir,
             start_settle: guard.start_settle,
-            exchange: exchange::Settings { body_timeout: listen.body_timeout?, linger: listen.linger? },
+            exchange: exchange::Settings {
+                body_timeout: listen.body_timeout?,
+                linger: listen.linger?,
+                exchange_timeout: guard.exchange_timeout?,
+                detached_max: listen.detached_max?,
+            },
             rules,
             log_level: log.level?,
         })

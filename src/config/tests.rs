@@ -54,6 +54,7 @@ fn shown(config: &Config) -> String {
         server,
         admin,
         admin_hosts,
+        admin_token_file,
         upstream,
         holds,
         exchange,
@@ -68,7 +69,7 @@ fn shown(config: &Config) -> String {
     } = config;
     let rules: Vec<String> = rules.0.iter().map(|rule| shown_rule(rule)).collect();
     format!(
-        "{server:#?}{admin:?}{admin_hosts:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{validators:?}"
+        "{server:#?}{admin:?}{admin_hosts:?}{admin_token_file:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{validators:?}"
     )
 }
 
@@ -127,7 +128,12 @@ fn the_defaults_are_what_is_promised() {
     );
     assert_eq!(
         config.exchange,
-        exchange::Settings { body_timeout: Duration::from_secs(30), linger: Duration::from_secs(5) }
+        exchange::Settings {
+            body_timeout: Duration::from_secs(30),
+            linger: Duration::from_secs(5),
+            exchange_timeout: Duration::from_secs(300),
+            detached_max: 64,
+        }
     );
     assert_eq!(config.upstream.authority, "127.0.0.1:8000");
     assert_eq!((config.upstream.unknown_outcome.len(), config.upstream.target_max), (8, 4000));
@@ -387,7 +393,7 @@ fn every_key_of_every_embedded_file_has_a_reason() {
 #[test]
 fn what_is_read() {
     type Row = (&'static str, &'static str, fn(&Config) -> String, &'static str);
-    let rows: [Row; 29] = [
+    let rows: [Row; 31] = [
         (
             "a name of its own",
             "[admin]\nhosts = [\"Staleguard.internal\"]",
@@ -411,6 +417,13 @@ fn what_is_read() {
             |c| format!("{:?}", c.exchange.body_timeout),
             "65s",
         ),
+        (
+            "a time for everything",
+            "[guard]\nexchange-timeout = \"2min\"",
+            |c| format!("{:?}", c.exchange.exchange_timeout),
+            "120s",
+        ),
+        ("one write left behind", "[listen]\ndetached-max = 1", |c| c.exchange.detached_max.to_string(), "1"),
         ("no waiting", "[guard]\nhold-wait = \"0s\"", |c| format!("{:?}", c.holds.wait), "0ns"),
         (
             "no unknown outcome",
@@ -815,7 +828,7 @@ error: unknown key `conections` in [listen]
 6 | conections = 10
   | ^^^^^^^^^^
   |
-  = help: did you mean `connections`? the keys of [listen] are: `address`, `connections`, `header-timeout`, `header-max`, `body-timeout`, `send-timeout`, `linger`, `socket-mode`, `trusted-proxies`, `tls`
+  = help: did you mean `connections`? the keys of [listen] are: `address`, `connections`, `header-timeout`, `header-max`, `body-timeout`, `send-timeout`, `linger`, `detached-max`, `socket-mode`, `trusted-proxies`, `tls`
 "#;
     assert_eq!(problems.to_string(), expected);
     assert!(problems.render(Colours::On).contains("\u{1b}["), "colours are there for those who ask");

@@ -4,11 +4,12 @@ use http::header::{COOKIE, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODI
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Version};
+use tokio::time::Instant;
 
 use super::Exchange;
 use super::failure::Failure;
 use crate::body::contents::Contents;
-use crate::body::paced::{Collected, Interrupted, Paced};
+use crate::body::paced::{Collected, Interrupted, Paced, Timely};
 use crate::semantics::fields::dangerous_connection_option;
 
 /// The body of a request.
@@ -20,12 +21,13 @@ pub(super) enum Received {
 }
 
 impl Exchange {
-    /// Reads a request's body up to the bound.
+    /// Reads a request's body up to the bound, and until its time is up.
     pub(super) async fn whole_body(
         &self,
         fields: &HeaderMap,
         body: Received,
         max: u64,
+        until: Instant,
     ) -> Result<Contents, Failure> {
         let body = match body {
             Received::Coming(body) => body,
@@ -37,13 +39,17 @@ impl Exchange {
             let what = format!("Connection must not name {option} here. Nothing was written.");
             return Err(Failure::Ambiguous(what));
         }
-        match body.collect(max, &self.buffers.writes).await {
-            Ok(Collected::Whole(contents)) => Ok(contents),
-            Ok(Collected::TooLarge(body)) => {
+        match body.collect_until(until, max, &self.buffers.writes).await {
+            Ok(Timely::Collected(Collected::Whole(contents))) => Ok(contents),
+            Ok(Timely::Collected(Collected::TooLarge(body))) => {
                 self.discard(fields, body).await;
                 Err(Failure::BodyTooLarge(max))
             }
-            Ok(Collected::OverBudget(body)) => {
+            Ok(Timely::Late(rest)) => {
+                self.discard(fields, rest).await;
+                Err(Failure::BodyLate)
+            }
+            Ok(Timely::Collected(Collected::OverBudget(body))) => {
                 self.discard(fields, body).await;
                 Err(Failure::OverBudget)
             }

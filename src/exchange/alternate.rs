@@ -6,6 +6,7 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use http_body::Body;
+use tokio::time::Instant;
 
 use super::Exchange;
 use super::accept::Received;
@@ -34,10 +35,10 @@ impl Exchange {
         outcome: &mut Outcome,
     ) -> Result<Answer, Failure> {
         outcome.is_alternate = true;
-        let form = self.whole_form(rule, &head.headers, body).await?;
+        let form = self.whole_form(rule, &head.headers, body, asked.course.until()).await?;
         let opened = open(&mut head, method, &form.to_bytes());
         // An answer is shaped by the plain request, also one that says what is wrong with the form.
-        *asked = Asked::of(&head, Some(rule));
+        *asked = Asked::of(&head, Some(rule), asked.course.clone());
         let contents = opened.map_err(|problem| Failure::Ambiguous(problem.to_string()))?.in_place_of(&form);
         drop(form);
         if !head.method.is_safe() {
@@ -52,8 +53,14 @@ impl Exchange {
     }
 
     /// Reads an envelope: percent-encoded, a document is up to three times as long.
-    async fn whole_form(&self, rule: &Rule, fields: &HeaderMap, body: Paced) -> Result<Contents, Failure> {
-        let read = self.whole_body(fields, Received::Coming(body), form_max(rule)).await;
+    async fn whole_form(
+        &self,
+        rule: &Rule,
+        fields: &HeaderMap,
+        body: Paced,
+        until: Instant,
+    ) -> Result<Contents, Failure> {
+        let read = self.whole_body(fields, Received::Coming(body), form_max(rule), until).await;
         read.map_err(|failure| match failure {
             Failure::BodyTooLarge(_) => Failure::BodyTooLarge(rule.document_max),
             failure => failure,

@@ -14,6 +14,7 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
 
+use super::course::Course;
 use super::failure::Failure;
 use crate::body::contents::Contents;
 use crate::body::paced::Interrupted;
@@ -43,7 +44,7 @@ pub enum AnswerBody {
 }
 
 /// What of a request shapes the answers that are made here.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Asked {
     /// Whether the client wants `application/problem+json` (RFC 9457).
     problem_json: bool,
@@ -55,10 +56,12 @@ pub(super) struct Asked {
     said: HeaderMap,
     /// Whether what the resource holds was learned with a credential that is not the client's.
     hides_found: bool,
+    /// How far the exchange has come, and by when it must be over.
+    pub(super) course: Course,
 }
 
 impl Asked {
-    pub(super) fn of(head: &Parts, rule: Option<&Rule>) -> Self {
+    pub(super) fn of(head: &Parts, rule: Option<&Rule>, course: Course) -> Self {
         let fields = &head.headers;
         let wants = |value: &HeaderValue| {
             value.to_str().is_ok_and(|accepts| {
@@ -76,6 +79,7 @@ impl Asked {
                 .and_then(|rule| Repair::of(&head.method, fields, rule.xapi)),
             said: HeaderMap::new(),
             hides_found: false,
+            course,
         }
     }
 

@@ -15,10 +15,14 @@ pub enum Failure {
     Ambiguous(String),
     /// The request's body did not arrive whole.
     BodyBroken,
+    /// The request's body was not there in time.
+    BodyLate,
     /// The request's body stalled.
     BodyStalled,
     /// The document is larger than is written through here, in bytes.
     BodyTooLarge(u64),
+    /// As many writes of this connection go on by themselves as may.
+    DetachedMax,
     /// The hold was not given.
     Denied(Denied),
     /// All documents that are being written together leave no room for this one.
@@ -46,9 +50,11 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Ambiguous(_) | Self::BodyBroken | Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyLate | Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Denied(_) | Self::Gone(_) | Self::OverBudget => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Denied(_) | Self::DetachedMax | Self::Gone(_) | Self::OverBudget => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::OutcomeUnknown(failure) | Self::Unsent(failure) | Self::Upstream(failure) => {
                 failure.status()
@@ -64,11 +70,14 @@ impl Failure {
         match self {
             Self::Ambiguous(_)
             | Self::BodyBroken
+            | Self::BodyLate
             | Self::BodyStalled
             | Self::BodyTooLarge(_)
             | Self::Malformed(_) => "http_request_error",
             Self::Denied(Denied::Unsettled(_)) => "destination_unavailable",
-            Self::Denied(Denied::QueueFull | Denied::TimedOut) | Self::OverBudget => "http_request_denied",
+            Self::Denied(Denied::QueueFull | Denied::TimedOut | Denied::Retired)
+            | Self::DetachedMax
+            | Self::OverBudget => "http_request_denied",
             Self::Internal => "proxy_internal_error",
             Self::Gone(failure)
             | Self::OutcomeUnknown(failure)
@@ -84,11 +93,14 @@ impl Failure {
         match self {
             Self::Ambiguous(_) => "ambiguous",
             Self::BodyBroken => "body-broken",
+            Self::BodyLate => "body-late",
             Self::BodyStalled => "body-stalled",
             Self::BodyTooLarge(_) => "body-too-large",
             Self::Denied(Denied::QueueFull) => "queue-full",
             Self::Denied(Denied::TimedOut) => "hold-wait",
             Self::Denied(Denied::Unsettled(_)) => "unsettled",
+            Self::DetachedMax => "detached-max",
+            Self::Denied(Denied::Retired) => "reconfigured",
             Self::Gone(_) => "upstream-gone",
             Self::OverBudget => "over-budget",
             Self::Internal => "internal",
@@ -105,6 +117,9 @@ impl Failure {
         match self {
             Self::Ambiguous(what) => what.clone(),
             Self::BodyBroken => "The request's body did not arrive whole. Nothing was written.".into(),
+            Self::BodyLate => {
+                "The request's body took too long to arrive. Nothing was written; send it again.".into()
+            }
             Self::BodyStalled => "The request's body stalled. Nothing was written; send it again.".into(),
             Self::BodyTooLarge(max) => {
                 format!("The document is larger than the {max} bytes that may be written here. Nothing was written.")
@@ -118,6 +133,15 @@ impl Failure {
             Self::Denied(Denied::Unsettled(_)) => {
                 "An earlier write to this resource was sent and its outcome is not known yet. Nothing was written; \
                  try again later."
+                    .into()
+            }
+            Self::DetachedMax => {
+                "Too many earlier writes of this connection are still under way, for which nobody waits any more. \
+                 Nothing was written; try again later."
+                    .into()
+            }
+            Self::Denied(Denied::Retired) => {
+                "What is guarded here has changed while this request was read. Nothing was written; send it again."
                     .into()
             }
             Self::OverBudget => {
@@ -167,6 +191,7 @@ impl Failure {
         match self {
             Self::Denied(Denied::Unsettled(left)) => Some(*left),
             Self::Denied(_)
+            | Self::DetachedMax
             | Self::Gone(_)
             | Self::OverBudget
             | Self::Unsent(upstream::failure::Failure::ConnectionLimit)
@@ -179,6 +204,7 @@ impl Failure {
     pub fn ends_connection(&self) -> bool {
         match self {
             Self::BodyBroken
+            | Self::BodyLate
             | Self::BodyStalled
             | Self::BodyTooLarge(_)
             | Self::OverBudget
@@ -187,6 +213,7 @@ impl Failure {
             | Self::Ambiguous(_)
             | Self::Unsupported(_) => true,
             Self::Denied(_)
+            | Self::DetachedMax
             | Self::Gone(_)
             | Self::OutcomeUnknown(_)
             | Self::Unsent(_)

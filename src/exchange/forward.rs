@@ -1,15 +1,11 @@
-//! Forwarding a guarded write: in a task of its own, and once more if the upstream refuses its own entity-tag.
+//! Forwarding a guarded write, and once more if the upstream refuses its own entity-tag.
 
 use std::sync::Arc;
 
 use http::StatusCode;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::Exchange;
-use super::answer::Answer;
-use super::failure::Failure;
-use crate::fault::{self, Mutant};
 use crate::fingerprint::Subject;
 use crate::guard::settle::{Settlement, settle};
 use crate::rule::Rule;
@@ -19,30 +15,6 @@ use crate::upstream::pool::Lease;
 use crate::upstream::probe::Probed;
 
 impl Exchange {
-    /// Runs the rest of a write in a task that nothing cancels; drain waits for it.
-    ///
-    /// It is handed the word that its client has left, which counts only as long as nothing was sent.
-    pub(super) async fn detached<F>(
-        &self,
-        rest: impl FnOnce(CancellationToken) -> F,
-    ) -> Result<Answer, Failure>
-    where
-        F: Future<Output = Result<Answer, Failure>> + Send + 'static,
-    {
-        let (tell, told) = oneshot::channel();
-        let client_left = CancellationToken::new();
-        let rest = rest(client_left.clone());
-        if fault::is_mutant(Mutant::TiedToClient) {
-            return rest.await;
-        }
-        let _leaving = client_left.drop_guard();
-        self.writes.spawn(async move {
-            // Nobody may be there to be told; the write is done all the same.
-            let _ = tell.send(rest.await);
-        });
-        told.await.unwrap_or(Err(Failure::Internal))
-    }
-
     /// Forwards a write, and once more without its precondition if the upstream refuses its own entity-tag although,
     /// under the hold, nothing has changed.
     ///

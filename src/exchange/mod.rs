@@ -3,6 +3,8 @@
 mod accept;
 mod alternate;
 pub mod answer;
+mod course;
+pub mod detached;
 pub mod failure;
 mod forward;
 mod judge;
@@ -48,6 +50,10 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// How long an upload that is refused is read and thrown away, so that its client can read the refusal.
     pub linger: Duration,
+    /// How long a guarded exchange may take, from its head to its answer's head.
+    pub exchange_timeout: Duration,
+    /// How many writes of one connection may go on although nobody waits for them.
+    pub detached_max: usize,
 }
 
 /// What the exchanges of all cores share.
@@ -90,15 +96,10 @@ impl Deref for Exchange {
 pub type Untranslated = DashSet<Arc<str>>;
 
 impl Exchange {
-    /// Puts together the exchanges of one core: its own connections, and what all cores share.
-    pub fn new(settings: Settings, shared: Shared, pool: Arc<Pool>) -> Arc<Self> {
-        Arc::new(Self { settings, shared, pool, writes: TaskTracker::new() })
-    }
-
-    /// Waits until the last write that was begun has ended.
-    pub async fn finish(&self) {
-        self.writes.close();
-        self.writes.wait().await;
+    /// Puts together the exchanges of one core: its own connections, what all cores share, and where those of its
+    /// writes run that nothing cancels.
+    pub fn new(settings: Settings, shared: Shared, pool: Arc<Pool>, writes: TaskTracker) -> Arc<Self> {
+        Arc::new(Self { settings, shared, pool, writes })
     }
 }
 

@@ -13,6 +13,7 @@ use super::Exchange;
 use super::accept::differently_cased;
 use super::alternate::{alternate_method, envelope_asked_for, form_max};
 use super::answer::{self, Answer};
+use super::detached::Detached;
 use super::failure::Failure;
 use super::outcome::Outcome;
 use super::write::named;
@@ -194,7 +195,8 @@ impl Exchange {
     async fn forward_observed(self: &Arc<Self>, rule: &Arc<Rule>, write: Write) -> Result<Answer, Failure> {
         let lease = self.pool.lend_for_write(None).await.map_err(Failure::Unsent)?;
         let (this, max) = (Arc::clone(self), rule.document_max);
-        self.detached(|client_left| async move {
+        // In observe mode nothing is refused for what a connection has left behind.
+        self.detached(&Detached::default(), |client_left| async move {
             let wanted = || !client_left.is_cancelled();
             match this.pool.forward(write, lease, max, wanted).await {
                 Forwarded::Answered(in_flight, response) => {

@@ -6,6 +6,7 @@ use http::{Method, Request, Response, StatusCode};
 
 use super::Exchange;
 use super::answer::{self, Answer, AnswerBody, Asked};
+use super::course::Stage;
 use super::failure::Failure;
 use super::outcome::Outcome;
 use crate::body::contents::Contents;
@@ -38,6 +39,7 @@ impl Exchange {
         asked: &mut Asked,
         outcome: &mut Outcome,
     ) -> Result<Answer, Failure> {
+        asked.course.reach(Stage::Read)?;
         let document = identity.map(|identity| super::document(&head, identity));
         let reader = Credentials::of(&head.headers);
         let stated = Preconditions::from_fields(&head.headers, rule.matching);

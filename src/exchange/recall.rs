@@ -12,6 +12,7 @@ use http::request::Parts;
 
 use super::Exchange;
 use crate::body::contents::Contents;
+use crate::fault::{self, Mutant};
 use crate::guard::evaluate::evaluate;
 use crate::guard::verdict::Verdict;
 use crate::memory::generations::Generation;
@@ -61,8 +62,10 @@ impl Exchange {
     /// Remembers what the upstream has told, with these fields, if nothing was written meanwhile.
     pub(super) fn learned(&self, lesson: Option<&Lesson>, fields: &HeaderMap, found: &Representation) {
         let (Some(lesson), Some(validators)) = (lesson, &self.memory.validators) else { return };
-        if validators.is_lasting(fields) && self.holds.generation(lesson.scope) == Some(lesson.generation) {
-            validators.learn(lesson.question, lesson.generation, lesson.since, found.clone());
+        let Some(now) = self.holds.generation(lesson.scope) else { return };
+        let asked = if fault::is_mutant(Mutant::GenerationAfterAnswer) { now } else { lesson.generation };
+        if validators.is_lasting(fields) && now == asked {
+            validators.learn(lesson.question, asked, lesson.since, found.clone());
         }
     }
 

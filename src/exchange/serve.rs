@@ -12,6 +12,8 @@ use super::Exchange;
 use super::accept::{Received, differently_cased, in_one_version, well_formed};
 use super::alternate::{alternate_method, envelope_asked_for};
 use super::answer::{self, Answer, Asked};
+use super::course::Course;
+use super::detached::Detached;
 use super::failure::Failure;
 use super::outcome::Outcome;
 use crate::body::paced::Paced;
@@ -24,9 +26,17 @@ use crate::upstream::onward;
 
 impl Exchange {
     /// Serves one request. There is always an answer, and a record of what the exchange came to.
-    pub async fn serve(self: &Arc<Self>, request: Request<Incoming>, outcome: &mut Outcome) -> Answer {
+    ///
+    /// `detached` is what the client's connection leaves behind, the same for all that comes on it.
+    pub async fn serve(
+        self: &Arc<Self>,
+        detached: &Detached,
+        request: Request<Incoming>,
+        outcome: &mut Outcome,
+    ) -> Answer {
         let (head, body) = request.into_parts();
-        let mut asked = Asked::of(&head, None);
+        let until = outcome.began + self.settings.exchange_timeout;
+        let mut asked = Asked::of(&head, None, Course::new(until.into(), detached));
         let served = AssertUnwindSafe(self.see_through(head, body, &mut asked, outcome)).catch_unwind().await;
         let mut answer = served.unwrap_or(Err(Failure::Internal)).unwrap_or_else(|failure| {
             let failure = if self.drain.has_begun() { failure.while_draining() } else { failure };
@@ -63,10 +73,24 @@ impl Exchange {
         };
         outcome.resource = Some(Arc::clone(&rule.name));
         outcome.mode = Some(rule.mode);
-        *asked = Asked::of(&head, Some(rule));
+        *asked = Asked::of(&head, Some(rule), asked.course.clone());
         if rule.mode == Mode::Observe {
             return self.observe(rule, spelling, head, body, outcome).await;
         }
+        let course = asked.course.clone();
+        course.bound(self.guarded(rule, spelling, head, body, asked, outcome)).await
+    }
+
+    /// Sees a guarded exchange through, where verdicts are carried out.
+    async fn guarded(
+        self: &Arc<Self>,
+        rule: &Arc<Rule>,
+        spelling: Option<String>,
+        mut head: Parts,
+        body: Paced,
+        asked: &mut Asked,
+        outcome: &mut Outcome,
+    ) -> Result<Answer, Failure> {
         if let Some(what) = spelling {
             self.discard(&head.headers, body).await;
             return Err(Failure::Ambiguous(what));

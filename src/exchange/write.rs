@@ -10,6 +10,7 @@ use http::request::Parts;
 use super::Exchange;
 use super::accept::Received;
 use super::answer::{self, Answer, Asked};
+use super::course::Stage;
 use super::failure::Failure;
 use super::judge::{Intent, Judged};
 use super::outcome::Outcome;
@@ -39,7 +40,7 @@ impl Exchange {
         outcome: &mut Outcome,
     ) -> Result<Answer, Failure> {
         // accept: the whole body first, so that a slow client never holds a scope
-        let contents = self.whole_body(&head.headers, body, rule.document_max).await?;
+        let contents = self.whole_body(&head.headers, body, rule.document_max, asked.course.until()).await?;
 
         onward::relay(&mut head, &outcome.client, &self.pool.settings().authority);
 
@@ -54,12 +55,15 @@ impl Exchange {
         outcome.suspicious = self.is_suspicious(&intent.identity, intent.stated.if_match.as_ref(), outcome);
 
         // hold
+        asked.course.reach(Stage::Hold)?;
+        self.has_room_beside(asked.course.detached())?;
         let waits = Instant::now();
         let hold = self.holds.take(scope(&intent.identity, outcome)).await.map_err(Failure::Denied)?;
         outcome.hold = Some(waits.elapsed());
         assert!(!fault::is_ordered(&intent.head.headers, "panic-under-hold"), "ordered by a test");
 
         // learn, evaluate
+        asked.course.reach(Stage::Learn)?;
         let (clearance, found) = match self.judge(&intent, asked, outcome).await? {
             Judged::Cleared(clearance, found) => (clearance, found),
             Judged::Answered(answer) => return Ok(answer),
@@ -73,8 +77,9 @@ impl Exchange {
         // forward: the last thing a client that leaves can prevent is this
         let (found, probed) = found.map(|found| (found.representation, found.lease)).unzip();
         let lease = self.pool.lend_for_write(probed.flatten()).await.map_err(Failure::Unsent)?;
-        let this = Arc::clone(self);
-        self.detached(|client_left| async move {
+        asked.course.reach(Stage::Forward)?;
+        let (this, course) = (Arc::clone(self), asked.course.clone());
+        self.detached(asked.course.detached(), |client_left| async move {
             this.memory.puts.withdraw(intent.document);
             let Intent { rule, head, contents, .. } = &intent;
             let write = Write { hold, clearance, head: head.clone(), contents: contents.clone() };
@@ -85,6 +90,8 @@ impl Exchange {
                 Forwarded::Lost(_, failure) => return Err(Failure::OutcomeUnknown(failure)),
             };
             assert!(!fault::is_ordered(&head.headers, "panic-in-flight"), "ordered by a test");
+
+            course.was_answered();
 
             // settle: an in-flight write that is dropped leaves its scope unsettled
             response.headers_mut().remove(ETAG);
@@ -131,6 +138,7 @@ impl Exchange {
         what: String,
         asked: &mut Asked,
     ) -> Result<Answer, Failure> {
+        asked.course.reach(Stage::Learn)?;
         let told = self.pool.ask(head, &rule.absent).await.map_err(Failure::Unsent)?;
         // What is said to a service, or for want of one, is no answer to this writer.
         let Some(told) = told.ok().filter(|told| !told.by_service) else {

@@ -4,14 +4,17 @@
 //! [`InFlight`], and only a known outcome makes a hold of that again. Whatever else happens to an `InFlight` (a
 //! time-out, a panic, the end of the runtime), its drop stamps the scope as *unsettled* before the next writer
 //! gets in, because the upstream may still apply the write.
+//!
+//! When other scopes are to be held from some moment on, the table of the old ones is *retired*: nobody gets in line
+//! there any more, and nobody gets a hold of the new ones before the last of the old is given back and has settled.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::generations::{Generation, Generations, Raised};
@@ -39,6 +42,17 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Holds {
     settings: Settings,
+    table: Arc<Table>,
+    era: Arc<Era>,
+}
+
+/// For as long as one of these lives, an exchange that knows these scopes may be under way.
+#[derive(Debug)]
+struct Era;
+
+/// Which scopes are in use, and which are unsettled.
+#[derive(Debug)]
+struct Table {
     slots: DashMap<Scope, Slot>,
     used: AtomicUsize,
     waiting: AtomicUsize,
@@ -50,6 +64,21 @@ pub struct Holds {
     generations: Option<Arc<Generations>>,
     /// The last write without a hold whose outcome is unknown.
     unheld: Mutex<Option<Unsettled>>,
+    /// Nobody gets in line any more.
+    retired: AtomicBool,
+    /// Wakes those who wait for the last user of a retired table to leave.
+    left: Notify,
+    /// What was held before, in other scopes, while that still matters.
+    before: Mutex<Option<Before>>,
+}
+
+/// The holds before these, whose scopes say nothing about the scopes of these.
+#[derive(Debug)]
+struct Before {
+    table: Arc<Table>,
+    era: Weak<Era>,
+    /// From when on nothing can be applied any more that was sent under it.
+    over: Option<Instant>,
 }
 
 /// What is kept for a scope while somebody uses it or its last write may still be applied.
@@ -78,6 +107,8 @@ pub enum Denied {
     TimedOut,
     /// The upstream may still apply an earlier write for this long, which is longer than this one would wait.
     Unsettled(Duration),
+    /// Since the request came, other scopes are held.
+    Retired,
 }
 
 /// The sole right to write in a scope. Dropping it gives the right to the next in line.
@@ -115,16 +146,26 @@ impl Holds {
     /// No scope is held. Every write withdraws what is known of its scope by raising its generation.
     pub fn withdrawing(settings: Settings, generations: Option<Arc<Generations>>) -> Arc<Self> {
         let settled_from = Instant::now() + settings.start_settle;
-        Arc::new(Self {
-            settings,
-            settled_from,
-            slots: DashMap::new(),
-            used: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
-            stamped: Mutex::default(),
-            generations,
-            unheld: Mutex::default(),
-        })
+        Arc::new(Self { settings, table: Table::new(settled_from, generations, None), era: Arc::new(Era) })
+    }
+
+    /// The same holds within other bounds.
+    pub fn within(&self, settings: Settings) -> Arc<Self> {
+        Arc::new(Self { settings, table: Arc::clone(&self.table), era: Arc::clone(&self.era) })
+    }
+
+    /// Holds of other scopes. None is given before these are [retired](Self::retire), given back and settled.
+    pub fn followed_by(&self, settings: Settings, generations: Option<Arc<Generations>>) -> Arc<Self> {
+        let (table, era) = (Arc::clone(&self.table), Arc::downgrade(&self.era));
+        let before = Before { table, era, over: None };
+        let table = Table::new(self.table.settled_from, generations, Some(before));
+        Arc::new(Self { settings, table, era: Arc::new(Era) })
+    }
+
+    /// From here on nobody gets in line any more; those who are in line get their turn.
+    pub fn retire(&self) {
+        self.table.retired.store(true, Ordering::SeqCst);
+        self.table.left.notify_waiters();
     }
 
     /// Waits for the sole right to write in a scope: in order of arrival, and for a bounded time.
@@ -144,6 +185,7 @@ impl Holds {
                     .expect("the semaphore of a slot is never closed")
             }
         };
+        self.table.follow(deadline).await?;
         if let Some(until) = place.unsettled_within(deadline)? {
             sleep_until(until).await;
             place.settled();
@@ -151,12 +193,16 @@ impl Holds {
         Ok(Hold { _turn: turn, place })
     }
 
-    /// The generation of a scope; nothing while a write there is under way or unsettled, or where nothing is recalled.
+    /// The generation of a scope; nothing while a write there is under way or unsettled, or where nothing is recalled, and
+    /// nothing while something may be applied that was sent before these scopes were held.
     pub fn generation(&self, scope: Scope) -> Option<Generation> {
-        let generations = self.generations.as_ref()?;
+        let generations = self.table.generations.as_ref()?;
+        if !self.table.is_alone(self.settings.settle_time) {
+            return None;
+        }
         generations.of(scope).or_else(|| {
             // What keeps it may have settled, and nobody has asked for its scope since.
-            self.sweep(Instant::now());
+            self.table.sweep(Instant::now());
             generations.of(scope)
         })
     }
@@ -165,35 +211,41 @@ impl Holds {
     ///
     /// Nothing, where nothing is recalled.
     pub fn begin_unheld(self: &Arc<Self>) -> Option<Unheld> {
-        let generations = self.generations.as_ref()?;
+        let generations = self.table.generations.as_ref()?;
         Some(Unheld { holds: Arc::clone(self), raised: Some(generations.raise_all()) })
     }
 
     /// Becomes a user of the scope's slot, which is made where there is none.
     fn enter(self: &Arc<Self>, scope: Scope) -> Result<(Place, Arc<Semaphore>), Denied> {
-        if self.used.load(Ordering::Relaxed) >= self.settings.scopes {
-            self.sweep(Instant::now());
-            let is_new = !self.slots.contains_key(&scope);
-            if is_new && self.used.load(Ordering::Relaxed) >= self.settings.scopes {
+        let Table { slots, used, retired, .. } = &*self.table;
+        if used.load(Ordering::Relaxed) >= self.settings.scopes {
+            self.table.sweep(Instant::now());
+            let is_new = !slots.contains_key(&scope);
+            if is_new && used.load(Ordering::Relaxed) >= self.settings.scopes {
                 return Err(Denied::QueueFull);
             }
         }
-        let mut slot = self.slots.entry(scope).or_insert_with(|| {
-            self.used.fetch_add(1, Ordering::Relaxed);
+        let mut slot = slots.entry(scope).or_insert_with(|| {
+            used.fetch_add(1, Ordering::Relaxed);
             Slot { turn: Arc::new(Semaphore::new(1)), users: 0, unsettled: None }
         });
         slot.users += 1;
         let turn = Arc::clone(&slot.turn);
         drop(slot);
-        Ok((Place { holds: Arc::clone(self), scope }, turn))
+        let place = Place { holds: Arc::clone(self), scope };
+        // Only a user looks: whoever waits for a retired table to be left sees this one, or this one sees that it is.
+        match retired.load(Ordering::SeqCst) {
+            true => Err(Denied::Retired),
+            false => Ok((place, turn)),
+        }
     }
 
     /// Takes one of the bounded number of places in the queues.
     fn queue(&self, place: &Place) -> Result<Queued<'_>, Denied> {
         // All users of a slot but the one that holds it wait in its queue.
-        let ahead = self.slots.get(&place.scope).map_or(0, |slot| slot.users);
-        let queued = Queued(&self.waiting);
-        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let ahead = self.table.slots.get(&place.scope).map_or(0, |slot| slot.users);
+        let queued = Queued(&self.table.waiting);
+        let waiting = self.table.waiting.fetch_add(1, Ordering::Relaxed);
         if waiting >= self.settings.waiters || ahead > self.settings.queue + 1 {
             return Err(Denied::QueueFull);
         }
@@ -202,27 +254,119 @@ impl Holds {
 
     /// Until when the last scope that is unsettled stays so, if any is.
     pub fn unsettled_until(&self) -> Option<Instant> {
-        let stamped = self.stamped.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = stamped.back().map(|(until, _)| *until);
-        let unheld = self.unheld.lock().unwrap_or_else(PoisonError::into_inner);
-        let unheld = unheld.as_ref().map(|unheld| unheld.until);
-        last.max(unheld).max(Some(self.settled_from)).filter(|until| *until > Instant::now())
+        Some(self.table.unsettled_until()).filter(|until| *until > Instant::now())
     }
 
     /// Marks a scope: what was sent may still be applied for the settle time.
     fn stamp(&self, scope: Scope, raised: Option<Raised>) {
         let now = Instant::now();
         let until = now + self.settings.settle_time;
-        if let Some(mut slot) = self.slots.get_mut(&scope) {
+        if let Some(mut slot) = self.table.slots.get_mut(&scope) {
             slot.unsettled = Some(Unsettled { until, _raised: raised });
         }
-        self.stamped.lock().unwrap_or_else(PoisonError::into_inner).push_back((until, scope));
-        self.sweep(now);
+        self.table.stamped().push_back((until, scope));
+        self.table.sweep(now);
+    }
+}
+
+impl Table {
+    fn new(
+        settled_from: Instant,
+        generations: Option<Arc<Generations>>,
+        before: Option<Before>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            slots: DashMap::new(),
+            used: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            settled_from,
+            stamped: Mutex::default(),
+            generations,
+            unheld: Mutex::default(),
+            retired: AtomicBool::new(false),
+            left: Notify::new(),
+            before: Mutex::new(before),
+        })
+    }
+
+    /// Waits until nothing is held or unsettled any more in the scopes before these; denied when that is past the
+    /// deadline.
+    async fn follow(&self, deadline: Instant) -> Result<(), Denied> {
+        let Some(before) = self.table_before() else { return Ok(()) };
+        if fault::is_mutant(Mutant::ScopesNotAwaited) {
+            return Ok(());
+        }
+        if timeout_at(deadline, before.left()).await.is_err() {
+            let left = before.unsettled_until().saturating_duration_since(Instant::now());
+            return Err(if left.is_zero() { Denied::TimedOut } else { Denied::Unsettled(left) });
+        }
+        if self.generations.is_none() {
+            *self.before() = None;
+        }
+        Ok(())
+    }
+
+    /// Waits until nobody can get in line any more, nobody is, and everything has settled.
+    async fn left(&self) {
+        if let Some(before) = self.table_before() {
+            Box::pin(before.left()).await;
+        }
+        loop {
+            let mut next = std::pin::pin!(self.left.notified());
+            // It hears of whoever leaves from here on, also between this look and the wait.
+            next.as_mut().enable();
+            self.sweep(Instant::now());
+            if self.retired.load(Ordering::SeqCst) && self.slots.is_empty() {
+                return;
+            }
+            let settles = self.stamped().front().map(|(until, _)| *until);
+            match settles {
+                Some(until) => drop(timeout_at(until, next).await),
+                None => next.await,
+            }
+        }
+    }
+
+    /// Whether nothing can be applied any more that was sent before these scopes were held: every exchange of that time
+    /// has ended, and the settle time has passed since.
+    fn is_alone(&self, settle_time: Duration) -> bool {
+        let mut before = self.before();
+        let Some(old) = before.as_mut() else { return true };
+        if old.era.strong_count() > 0 || !old.table.is_alone(settle_time) {
+            return false;
+        }
+        let now = Instant::now();
+        let is_over = *old.over.get_or_insert(now + settle_time) <= now;
+        if is_over {
+            *before = None;
+        }
+        is_over
+    }
+
+    /// Until when the last scope stays unsettled, or stayed so; those before these included.
+    fn unsettled_until(&self) -> Instant {
+        let last = self.stamped().back().map(|(until, _)| *until);
+        let unheld = self.unheld.lock().unwrap_or_else(PoisonError::into_inner);
+        let unheld = unheld.as_ref().map(|unheld| unheld.until);
+        let before = self.table_before().map(|before| before.unsettled_until());
+        self.settled_from.max([last, unheld, before].into_iter().flatten().max().unwrap_or(self.settled_from))
+    }
+
+    fn table_before(&self) -> Option<Arc<Self>> {
+        self.before().as_ref().map(|before| Arc::clone(&before.table))
+    }
+
+    fn before(&self) -> MutexGuard<'_, Option<Before>> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stamped(&self) -> MutexGuard<'_, VecDeque<(Instant, Scope)>> {
+        self.stamped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Frees the slots of scopes that have settled and that nobody uses.
     fn sweep(&self, now: Instant) {
-        let mut stamped = self.stamped.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stamped = self.stamped();
         while let Some((until, scope)) = stamped.front().copied() {
             if until > now {
                 break;
@@ -238,6 +382,9 @@ impl Holds {
     fn free_if(&self, scope: &Scope, test: impl FnOnce(&mut Slot) -> bool) {
         if self.slots.remove_if_mut(scope, |_, slot| test(slot)).is_some() {
             self.used.fetch_sub(1, Ordering::Relaxed);
+            if self.retired.load(Ordering::SeqCst) {
+                self.left.notify_waiters();
+            }
         }
     }
 }
@@ -251,9 +398,10 @@ impl Slot {
 impl Place {
     /// Until when the scope is unsettled, if it is; denied when that is past the deadline.
     fn unsettled_within(&self, deadline: Instant) -> Result<Option<Instant>, Denied> {
-        let slot = self.holds.slots.get(&self.scope);
+        let table = &self.holds.table;
+        let slot = table.slots.get(&self.scope);
         let of_scope = slot.and_then(|slot| slot.unsettled.as_ref().map(|unsettled| unsettled.until));
-        let of_all = Some(self.holds.settled_from).filter(|from| *from > Instant::now());
+        let of_all = Some(table.settled_from).filter(|from| *from > Instant::now());
         match of_scope.max(of_all) {
             Some(until) if until > deadline => Err(Denied::Unsettled(until - Instant::now())),
             until => Ok(until),
@@ -262,7 +410,7 @@ impl Place {
 
     /// The settle time has passed, and whoever has the turn will learn anew what is there.
     fn settled(&self) {
-        if let Some(mut slot) = self.holds.slots.get_mut(&self.scope) {
+        if let Some(mut slot) = self.holds.table.slots.get_mut(&self.scope) {
             slot.unsettled = None;
         }
     }
@@ -271,7 +419,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let now = Instant::now();
-        self.holds.free_if(&self.scope, |slot| {
+        self.holds.table.free_if(&self.scope, |slot| {
             slot.users -= 1;
             slot.is_free(now)
         });
@@ -291,7 +439,7 @@ impl Hold {
     /// The first byte of the write goes upstream now: what was known of its scope is withdrawn.
     pub fn begin(self) -> InFlight {
         let place = &self.place;
-        let raised = place.holds.generations.as_ref().map(|generations| generations.raise(place.scope));
+        let raised = place.holds.table.generations.as_ref().map(|generations| generations.raise(place.scope));
         InFlight(Some((self, raised)))
     }
 }
@@ -325,7 +473,7 @@ impl Drop for Unheld {
     fn drop(&mut self) {
         if let Some(raised) = self.raised.take() {
             let until = Instant::now() + self.holds.settings.settle_time;
-            let mut unheld = self.holds.unheld.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut unheld = self.holds.table.unheld.lock().unwrap_or_else(PoisonError::into_inner);
             *unheld = Some(Unsettled { until, _raised: Some(raised) });
         }
     }
@@ -402,7 +550,7 @@ mod tests {
         assert!(leaver.await.expect_err("aborted").is_cancelled());
         drop(first);
         holds.take(scope("a")).await.expect("nobody is in front");
-        assert!(holds.slots.is_empty() && holds.waiting.load(Ordering::Relaxed) == 0);
+        assert!(holds.table.slots.is_empty() && holds.table.waiting.load(Ordering::Relaxed) == 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -440,7 +588,7 @@ mod tests {
         let holds = holds(|_| {});
         let in_flight = holds.take(scope("a")).await.expect("free").begin();
         drop(in_flight.settle());
-        assert!(holds.slots.is_empty(), "a released hold costs nothing");
+        assert!(holds.table.slots.is_empty(), "a released hold costs nothing");
     }
 
     #[tokio::test(start_paused = true)]
@@ -516,7 +664,7 @@ mod tests {
         drop(holds.take(scope("a")).await.expect("free").begin());
         tokio::time::advance(Duration::from_secs(31)).await;
         assert!(holds.generation(scope("a")).is_some());
-        assert!(holds.slots.is_empty());
+        assert!(holds.table.slots.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -551,5 +699,104 @@ mod tests {
             self::holds(|_| {}).begin_unheld().is_none(),
             "where nothing is recalled nothing is withdrawn"
         );
+    }
+
+    /// Holds whose scopes mean something else than those of these, which are retired.
+    fn replaced(old: &Holds) -> Arc<Holds> {
+        let new =
+            old.followed_by(old.settings.clone(), old.table.generations.as_ref().map(|_| Generations::new()));
+        old.retire();
+        new
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn within_other_bounds_they_are_the_same_holds() {
+        let holds = holds(|_| {});
+        let held = holds.take(scope("a")).await.expect("free");
+        let others = holds.within(Settings { wait: Duration::from_secs(1), ..holds.settings.clone() });
+        assert_eq!(others.take(scope("a")).await.expect_err("held"), Denied::TimedOut);
+        drop(held);
+        let _held = others.take(scope("a")).await.expect("free");
+        assert_eq!(holds.take(scope("a")).await.expect_err("held"), Denied::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn holds_of_other_scopes_wait_until_the_old_ones_are_given_back() {
+        let old = holds(|_| {});
+        let held = old.take(scope("a")).await.expect("free");
+        let in_line = tokio::spawn({
+            let old = Arc::clone(&old);
+            async move { old.take(scope("a")).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        let new = old.followed_by(Settings { wait: Duration::from_secs(1), ..old.settings.clone() }, None);
+        old.retire();
+        assert_eq!(old.take(scope("b")).await.expect_err("nobody gets in line any more"), Denied::Retired);
+        assert_eq!(new.take(scope("z")).await.expect_err("\"a\" is held"), Denied::TimedOut);
+        let taking = tokio::spawn({
+            let new = Arc::clone(&new);
+            async move { new.take(scope("z")).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        drop(held);
+        in_line.await.expect("no panic").expect("who was in line gets a turn");
+        taking.await.expect("no panic").expect("nothing is held any more");
+        new.take(scope("z")).await.expect("free");
+        assert!(new.table.table_before().is_none(), "the old ones are forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn holds_of_other_scopes_wait_before_the_old_ones_are_retired_too() {
+        let old = holds(|_| {});
+        let new = old.followed_by(old.settings.clone(), None);
+        assert_eq!(new.take(scope("z")).await.expect_err("somebody may come"), Denied::TimedOut);
+        drop(old.take(scope("a")).await.expect("not retired"));
+        old.retire();
+        new.take(scope("z")).await.expect("nobody can come any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn holds_of_other_scopes_wait_until_the_old_ones_have_settled() {
+        let old = holds(|_| {});
+        drop(old.take(scope("a")).await.expect("free").begin());
+        let new = replaced(&old);
+        let Denied::Unsettled(left) = new.take(scope("z")).await.expect_err("its write may still be applied")
+        else {
+            panic!("it says for how long")
+        };
+        assert_eq!(left, Duration::from_secs(20), "of thirty, ten were waited");
+        assert!(new.unsettled_until().is_some(), "drain waits for what is unsettled in the old scopes");
+        tokio::time::advance(Duration::from_secs(11)).await;
+        new.take(scope("z")).await.expect("within its own wait it has settled");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn holds_wait_for_all_that_came_before_them() {
+        let first = holds(|_| {});
+        let held = first.take(scope("a")).await.expect("free");
+        let second = replaced(&first);
+        let third = replaced(&second);
+        assert_eq!(third.take(scope("z")).await.expect_err("the first are held"), Denied::TimedOut);
+        drop(held);
+        third.take(scope("z")).await.expect("nothing is held any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_learned_while_exchanges_of_the_scopes_before_may_write() {
+        let old = withdrawing();
+        // An exchange that has not taken its hold, or takes none.
+        let exchange = Arc::clone(&old);
+        let new = replaced(&old);
+        let newest = replaced(&new);
+        drop((old, new));
+        assert!(newest.generation(scope("a")).is_none(), "it may still write");
+        drop(exchange);
+        assert!(newest.generation(scope("a")).is_none(), "what it wrote may still be applied");
+        tokio::time::advance(Duration::from_secs(61)).await;
+        // The scopes before these were looked at only now, so that each takes its time.
+        assert!(newest.generation(scope("a")).is_none());
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert!(newest.generation(scope("a")).is_some());
+        assert!(newest.table.before().is_none());
     }
 }

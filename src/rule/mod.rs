@@ -27,7 +27,7 @@ use identity::Naming;
 use pattern::{Glob, Pattern};
 
 /// One guarded resource: where it is, what names its documents, and what its writers get.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// The name in the configuration, as in `[resource.NAME]`.
     pub name: Arc<str>,
@@ -64,7 +64,7 @@ pub struct Rule {
 }
 
 /// An exception to a rule's policy for requests whose header fields fit.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct When {
     /// Every one of these fields must be there with a value that fits.
     pub header: Vec<(HeaderName, Glob)>,

@@ -10,7 +10,7 @@ use super::reading::{TooMany, is_plain, readings};
 
 /// The rules of a configuration. Of those that fit a path, the one that leaves the least open stands for it, and the
 /// earlier one where two leave the same.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules(pub Vec<Arc<Rule>>);
 
 /// What a request's path selects.

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Version};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
@@ -13,10 +13,11 @@ use super::ahead::Ahead;
 use super::line::Line;
 use super::record::{Logged, Record};
 use super::sending::Sending;
-use super::tls::{Acceptor, HANDSHAKE};
-use super::{Records, Settings, http1, http2};
+use super::serving::{Served, Serving};
+use super::tls::HANDSHAKE;
+use super::{Records, http1, http2};
 use crate::drain::Drain;
-use crate::exchange::Exchange;
+use crate::exchange::detached::Detached;
 use crate::exchange::outcome::Outcome;
 use crate::net::client::{Address, Client};
 use crate::net::socket::Socket;
@@ -35,14 +36,17 @@ const CLEARTEXT_MAX: u64 = 64 * 1024;
 /// How long a connection that has not begun anything may still do so once draining has begun.
 pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// What every connection of a core is served with.
+/// A connection, and what it is served with. Clones are the same connection.
 #[derive(Clone)]
-pub(super) struct Serving {
-    pub(super) settings: Arc<Settings>,
-    pub(super) tls: Option<Arc<Acceptor>>,
-    pub(super) exchange: Arc<Exchange>,
-    pub(super) records: Records,
+pub(super) struct Connection {
+    /// How it is served, from its first byte to its last.
+    pub(super) serving: Arc<Serving>,
+    /// With what its requests are seen through, each with what there is when it begins.
+    exchanges: Arc<Served>,
+    records: Records,
     pub(super) drain: Drain,
+    /// What it leaves behind.
+    detached: Detached,
 }
 
 /// A connection on which something is spoken.
@@ -51,8 +55,12 @@ struct Opened {
     version: Version,
 }
 
-impl Serving {
-    /// Serves a connection until it ends, or until draining begins and its exchanges are over.
+impl Connection {
+    pub(super) fn new(exchanges: Arc<Served>, records: Records, drain: Drain) -> Self {
+        Self { serving: exchanges.serving(), exchanges, records, drain, detached: Detached::default() }
+    }
+
+    /// Serves it until it ends, or until draining begins and its exchanges are over.
     pub(super) async fn serve(self, socket: Socket, address: Address) {
         let opened = tokio::select! {
             opened = self.open(socket) => opened,
@@ -62,8 +70,8 @@ impl Serving {
             Ok(Some(Opened { stream, version })) => {
                 let client = Client {
                     address,
-                    is_secure: self.tls.is_some(),
-                    is_believed: self.settings.believes(address),
+                    is_secure: self.serving.tls.is_some(),
+                    is_believed: self.serving.settings.believes(address),
                 };
                 match version {
                     Version::HTTP_2 => http2::serve(stream, client, self).await,
@@ -81,10 +89,11 @@ impl Serving {
 
     /// Completes the handshake of TLS and finds out the version of HTTP; nothing, if the client has been sent away.
     async fn open(&self, socket: Socket) -> io::Result<Option<Opened>> {
-        let mut stream = Ahead::new(Sending::new(socket, self.settings.send_timeout));
-        let Some(tls) = &self.tls else {
+        let Serving { settings, tls, .. } = &*self.serving;
+        let mut stream = Ahead::new(Sending::new(socket, settings.send_timeout));
+        let Some(tls) = tls else {
             // Within its time, as every head: nothing else bounds what a client takes to say what it speaks.
-            let is_http2 = timeout(self.settings.header_timeout, stream.begins_with(PREFACE)).await;
+            let is_http2 = timeout(settings.header_timeout, stream.begins_with(PREFACE)).await;
             let version = if is_http2?? { Version::HTTP_2 } else { Version::HTTP_11 };
             return Ok(Some(Opened { stream: stream.map(Line::Clear), version }));
         };
@@ -94,7 +103,7 @@ impl Serving {
                 false => send_away(stream).await.map(|()| None),
             }
         };
-        let Some(stream) = timeout(self.settings.handshake_timeout, handshake).await?? else {
+        let Some(stream) = timeout(settings.handshake_timeout, handshake).await?? else {
             return Ok(None);
         };
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -108,20 +117,22 @@ impl Serving {
     }
 
     /// Serves one request, and puts its record into the body of its answer.
-    pub(super) async fn answer(
+    ///
+    /// A request keeps what it began with, whatever is reloaded meanwhile.
+    pub(super) fn answer(
         &self,
         request: Request<Incoming>,
-        mut record: Record,
-    ) -> http::Response<Logged> {
-        let answer = self.exchange.serve(request, &mut record.outcome).await;
-        answer.map(|body| Logged { body, record })
-    }
-
-    /// The record of a request that has only just begun. It is made before the first wait, so that a client that leaves
-    /// early is recorded as well.
-    pub(super) fn record(&self, request: &Request<Incoming>, client: Client) -> Record {
-        let outcome = Outcome::of(request, client);
-        Record { outcome, sent: 0, records: self.records.clone(), drain: self.drain.clone() }
+        client: Client,
+    ) -> impl Future<Output = Response<Logged>> + Send + use<> {
+        let (exchange, detached) = (self.exchanges.exchange(), self.detached.clone());
+        // Made before the first wait, so that a client that leaves early is recorded as well.
+        let outcome = Outcome::of(&request, client);
+        let (records, drain) = (self.records.clone(), self.drain.clone());
+        let mut record = Record { outcome, sent: 0, records, drain };
+        async move {
+            let answer = exchange.serve(&detached, request, &mut record.outcome).await;
+            answer.map(|body| Logged { body, record })
+        }
     }
 }
 

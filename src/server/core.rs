@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use tokio::runtime;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::connection::Serving;
-use super::tls::Acceptor;
-use super::{MakeExchange, Records, Settings};
+use super::Records;
+use super::connection::Connection;
+use super::serving::{Served, Serving};
 use crate::drain::Drain;
 use crate::net::client::Address;
 use crate::net::socket::{Released, Socket};
@@ -45,9 +45,7 @@ impl Drop for Place {
 
 impl Core {
     pub(super) fn start(
-        settings: Arc<Settings>,
-        tls: Option<Arc<Acceptor>>,
-        exchange: Arc<MakeExchange>,
+        served: watch::Receiver<Arc<Serving>>,
         records: Records,
         drain: Drain,
     ) -> io::Result<Self> {
@@ -55,8 +53,7 @@ impl Core {
         let (finish, finished) = oneshot::channel();
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("staleguard-core".into()).spawn(move || {
-            let serving = || Serving { settings, tls, exchange: exchange(), records, drain };
-            runtime.block_on(live(queue, serving));
+            runtime.block_on(live(queue, served, &records, &drain));
             // What is still under way has had its time: its sockets are reset with the runtime.
             drop(runtime);
             let _ = finish.send(());
@@ -86,26 +83,37 @@ impl Core {
 }
 
 /// The life of a core: connections come until the acceptor ends; then what is under way finishes, writes above all.
-///
-/// What is served with is made here, on the runtime of the core.
-async fn live(mut queue: mpsc::UnboundedReceiver<Accepted>, serving: impl FnOnce() -> Serving) {
-    let serving = serving();
+async fn live(
+    mut queue: mpsc::UnboundedReceiver<Accepted>,
+    mut served: watch::Receiver<Arc<Serving>>,
+    records: &Records,
+    drain: &Drain,
+) {
+    let exchanges = Arc::new(Served::new(served.clone()));
     let connections = TaskTracker::new();
-    while let Some(Accepted { socket, client, place }) = queue.recv().await {
+    loop {
+        let accepted = tokio::select! {
+            accepted = queue.recv() => accepted,
+            Ok(()) = served.changed() => {
+                exchanges.refresh();
+                continue;
+            }
+        };
+        let Some(Accepted { socket, client, place }) = accepted else { break };
         let Ok(socket) = socket.adopt() else { continue };
-        let served = serving.clone().serve(socket, client);
+        let connection = Connection::new(Arc::clone(&exchanges), records.clone(), drain.clone());
         connections.spawn(async move {
-            served.await;
+            connection.serve(socket, client).await;
             drop(place);
         });
     }
     connections.close();
-    let finished = timeout(serving.settings.drain_timeout, async {
+    let finished = timeout(exchanges.serving().settings.drain_timeout, async {
         connections.wait().await;
-        serving.exchange.finish().await;
+        exchanges.finish().await;
     });
     if finished.await.is_err() {
-        serving.drain.cut_off();
+        drain.cut_off();
         tracing::warn!(
             connections = connections.len(),
             "drain-timeout has passed; what is still under way is cut off"

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::ahead::Ahead;
-use super::connection::{LAST_CALL, Serving};
+use super::connection::{Connection, LAST_CALL};
 use super::line::Line;
 use super::streams::Streams;
 use crate::net::client::Client;
@@ -32,8 +32,9 @@ const RESETS: usize = 20;
 const ERRORS: usize = 100;
 
 /// Serves a connection until it ends, or until draining begins and its exchanges are over.
-pub(super) async fn serve(stream: Ahead<Line>, client: Client, with: Serving) -> hyper::Result<()> {
-    let (settings, drain) = (Arc::clone(&with.settings), with.drain.clone());
+pub(super) async fn serve(stream: Ahead<Line>, client: Client, with: Connection) -> hyper::Result<()> {
+    let (serving, drain) = (Arc::clone(&with.serving), with.drain.clone());
+    let settings = &serving.settings;
     let streams = Arc::new(Streams::new());
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -50,9 +51,8 @@ pub(super) async fn serve(stream: Ahead<Line>, client: Client, with: Serving) ->
         .keep_alive_timeout(settings.header_timeout);
     let under_way = Arc::clone(&streams);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (with, record) = (with.clone(), with.record(&request, client));
-        let stream = under_way.open();
-        async move { Ok::<_, Infallible>(with.answer(request, record).await.map(|body| stream.watch(body))) }
+        let (answer, stream) = (with.answer(request, client), under_way.open());
+        async move { Ok::<_, Infallible>(answer.await.map(|body| stream.watch(body))) }
     });
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut patience = settings.header_timeout;

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -30,6 +31,9 @@ pub struct Metrics {
     suspicious: Clients,
     untold: Family<UntoldLabels, Counter>,
     certificates: Family<CertificateLabels, Gauge>,
+    reloads: Family<ReloadLabels, Counter>,
+    last_reload_successful: Gauge,
+    last_reload_success: Gauge<f64, AtomicU64>,
 }
 
 /// Whom a certificate of ours is shown to.
@@ -44,6 +48,11 @@ pub enum Side {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CertificateLabels {
     side: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -91,7 +100,57 @@ impl Metrics {
             "When the certificate that is shown to clients or to the upstream expires",
             certificates.clone(),
         );
-        Self { registry, repairs, suspicious_writes, suspicious: Clients::new(CLIENTS), untold, certificates }
+        let reloads = Family::<ReloadLabels, Counter>::default();
+        for outcome in ReloadLabels::ALL {
+            drop(reloads.get_or_create(&outcome));
+        }
+        registry.register(
+            "config_reloads",
+            "Times that a changed configuration was read, or one was asked to be",
+            reloads.clone(),
+        );
+        let (last_reload_successful, last_reload_success) = (Gauge::default(), Gauge::default());
+        registry.register(
+            "config_last_reload_successful",
+            "Whether the configuration that was read last is in use",
+            last_reload_successful.clone(),
+        );
+        registry.register(
+            "config_last_reload_success_timestamp_seconds",
+            "When the configuration was last read that is in use",
+            last_reload_success.clone(),
+        );
+        let metrics = Self {
+            registry,
+            repairs,
+            suspicious_writes,
+            suspicious: Clients::new(CLIENTS),
+            untold,
+            certificates,
+            reloads,
+            last_reload_successful,
+            last_reload_success,
+        };
+        metrics.in_use();
+        metrics
+    }
+
+    /// Counts that the configuration was read again, and whether it is in use.
+    pub fn reloaded(&self, is_used: bool) {
+        let outcome = if is_used { ReloadLabels::SUCCESS } else { ReloadLabels::FAILURE };
+        self.reloads.get_or_create(&outcome).inc();
+        match is_used {
+            true => self.in_use(),
+            false => drop(self.last_reload_successful.set(0)),
+        }
+    }
+
+    /// What was read at this moment is in use.
+    #[expect(clippy::disallowed_types, reason = "a time of day is told")]
+    fn in_use(&self) {
+        let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+        self.last_reload_success.set(since.unwrap_or_default().as_secs_f64());
+        self.last_reload_successful.set(1);
     }
 
     /// Notes when a certificate of ours expires, in seconds since 1970, if there is one.
@@ -160,6 +219,12 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
+}
+
+impl ReloadLabels {
+    const SUCCESS: Self = Self { outcome: "success" };
+    const FAILURE: Self = Self { outcome: "failure" };
+    const ALL: [Self; 2] = [Self::SUCCESS, Self::FAILURE];
 }
 
 impl RepairLabels {

@@ -15,6 +15,7 @@ pub mod listener;
 pub mod metrics;
 mod record;
 mod sending;
+pub mod serving;
 mod streams;
 pub mod tls;
 
@@ -23,15 +24,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use self::access_log::AccessLog;
 use self::core::Core;
 use self::listener::{Endpoint, Listener};
 use self::metrics::Metrics;
-use self::tls::Acceptor;
+use self::serving::Serving;
 use crate::drain::Drain;
-use crate::exchange::Exchange;
 use crate::exchange::outcome::Outcome;
 use crate::net::client::Address;
 
@@ -91,29 +91,24 @@ impl Records {
     }
 }
 
-/// Makes the exchanges of a core; called once on each.
-pub type MakeExchange = dyn Fn() -> Arc<Exchange> + Send + Sync;
-
-/// Serves until draining begins, then until everything under way has ended or `drain_timeout` has passed.
+/// Serves with what was served last until draining begins, then until everything under way has ended or `drain_timeout`
+/// has passed.
+///
+/// The number of connections is that of the first; whoever changes it must begin anew.
 ///
 /// # Errors
 /// When the cores' threads cannot be started.
 pub async fn run(
     listener: Listener,
-    tls: Option<Arc<Acceptor>>,
-    settings: Settings,
+    served: watch::Receiver<Arc<Serving>>,
     cores: usize,
-    exchange: Arc<MakeExchange>,
     records: Records,
     drain: Drain,
 ) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(settings.connections));
-    let settings = Arc::new(settings);
-    let start = |_| {
-        let (settings, exchange) = (Arc::clone(&settings), Arc::clone(&exchange));
-        Core::start(settings, tls.clone(), exchange, records.clone(), drain.clone())
-    };
-    let cores = (0..cores.max(1)).map(start).collect::<io::Result<Vec<_>>>()?;
+    let cores = (0..cores.max(1))
+        .map(|_| Core::start(served.clone(), records.clone(), drain.clone()))
+        .collect::<io::Result<Vec<_>>>()?;
+    let places = Arc::new(Semaphore::new(served.borrow().settings.connections));
     accept(&listener, &cores, &places, &drain).await;
     drop(listener);
     // All of them begin to finish now: drain-timeout bounds them together and not one after the other.

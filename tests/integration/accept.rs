@@ -178,6 +178,51 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
+async fn a_head_of_too_many_fields_is_refused() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    // Host and Content-Length are two of them.
+    let head = |others: usize| {
+        let others: String = (0..others).map(|n| format!("X-{n}: x\r\n")).collect();
+        format!("PUT {} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n{others}\r\nx", state("a"))
+    };
+    let mut client = proxy.connect().await;
+    client.write(head(99)).await;
+    assert_eq!(client.answer("PUT").await.status, 431);
+    client.end().await;
+    assert!(store.seen().is_empty());
+    let mut client = proxy.connect().await;
+    client.write(head(98)).await;
+    assert_eq!(client.answer("PUT").await.status, 204);
+}
+
+#[tokio::test]
+async fn a_target_that_is_too_long_is_refused() {
+    let store = Store::start();
+    // A head may be larger than the longest target; 65,534 bytes is all that the HTTP library takes.
+    let proxy = Proxy::configured(&store, "[listen]\nheader-max = \"256KiB\"");
+    for (target, more) in [(state("a"), "&x="), ("/elsewhere".to_owned(), "?")] {
+        let longest = 65_534 - target.len() - more.len();
+        let put = |length: usize| {
+            let long = format!("{target}{more}{}", "x".repeat(length));
+            format!("PUT {long} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+        };
+        for length in [longest + 1, 100_000] {
+            let mut client = proxy.connect().await;
+            client.write(put(length)).await;
+            assert_eq!(client.answer("PUT").await.status, 414);
+            client.end().await;
+        }
+        assert!(store.seen().is_empty());
+        let mut client = proxy.connect().await;
+        client.write(put(longest)).await;
+        assert_eq!(client.answer("PUT").await.status, 204);
+        assert_eq!(store.writes()[0].target.len(), 65_534);
+        store.forget();
+    }
+}
+
+#[tokio::test]
 async fn connections_beyond_the_bound_wait_for_a_place() {
     let store = Store::start();
     let proxy = Proxy::configured(&store, "[listen]\nconnections = 2");

@@ -6,7 +6,7 @@ use crate::support::proxy::Proxy;
 use crate::support::store::Store;
 use crate::support::xapi::{ACTIVITY, JSON, V1, encoded, state};
 
-const PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/status.json"];
+const PATHS: [&str; 5] = ["/livez", "/readyz?verbose", "/startupz", "/metrics", "/status.json"];
 
 /// What a raw request gets.
 async fn told(proxy: &Proxy, request: &str) -> Answer {

@@ -190,6 +190,31 @@ async fn documents_that_come_compressed_are_known_by_their_contents() {
 }
 
 #[tokio::test]
+async fn what_is_decoded_is_bounded_however_small_it_came() {
+    let store = Store::with(|knobs| knobs.gzips = true);
+    let target = agent_profile("a");
+    let contents = "x".repeat(4096);
+    store.hold(&target, &contents);
+    let tag = sha1_tag(&contents);
+    for (bound, fits) in [(4096, true), (4095, false)] {
+        let proxy = Proxy::configured(&store, &format!("guard.document-max = \"{bound}B\""));
+        let answer = proxy.get(&target).await;
+        assert_eq!((answer.status, answer.etag()), (200, fits.then_some(tag.as_str())));
+        assert_eq!(answer.field("content-encoding"), (!fits).then_some("gzip"), "it passes as it came");
+        let written = proxy.send("PUT", &target, &[V1, ("If-Match", &tag)], "new").await;
+        if fits {
+            assert_eq!(written.status, 204);
+            store.hold(&target, &contents);
+        } else {
+            assert_failure(&written, 502);
+        }
+        assert_eq!(store.writes().len(), usize::from(fits));
+        store.forget();
+    }
+    assert_untouched(&store);
+}
+
+#[tokio::test]
 async fn documents_that_come_in_chunks_are_known_by_their_contents() {
     let store = Store::with(|knobs| knobs.chunks = true);
     let target = agent_profile("a");

@@ -1,6 +1,7 @@
 //! Everything that may happen, and plans made of it: what each client does follows from the seed.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::dice::Dice;
@@ -11,6 +12,7 @@ pub(crate) enum Event {
     Read {
         document: usize,
         fault: ReadFault,
+        wrapped: bool,
     },
     Put {
         document: usize,
@@ -34,10 +36,12 @@ pub(crate) enum Event {
     /// Read, change what was read, write it under the condition that it still is what was read.
     Update {
         document: usize,
+        read: ReadFault,
         conduct: Conduct,
     },
     /// The same, and what is changed is a counter.
     Increment {
+        read: ReadFault,
         conduct: Conduct,
     },
     /// The last conditional PUT once more, as some clients send each of theirs twice.
@@ -51,11 +55,13 @@ pub(crate) enum Event {
     TimePasses {
         ms: u64,
     },
+    /// Another configuration, read while the proxy runs.
+    Reload,
     /// SIGSTOP, and SIGCONT some time later.
     Stop {
         ms: u64,
     },
-    /// SIGKILL, the settle time, and a new start.
+    /// SIGKILL, and a new start: after the settle time, or at once where the next process knows by itself.
     Kill,
 }
 
@@ -76,6 +82,8 @@ pub(crate) enum Condition {
 pub(crate) struct Conduct {
     pub(crate) fault: Fault,
     pub(crate) hang_up: Option<HangUp>,
+    /// In xAPI's alternate request syntax.
+    pub(crate) wrapped: bool,
 }
 
 /// A client that leaves this long after it has sent its request.
@@ -114,9 +122,17 @@ pub(crate) enum Fault {
 /// What the upstream does with a read that a client has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadFault {
-    Late { ms: u64 },
+    Late {
+        ms: u64,
+    },
+    /// Looks at once and answers this much later, so that its answer may be overtaken by a write.
+    Old {
+        ms: u64,
+    },
     Silent,
-    Half { bytes: usize },
+    Half {
+        bytes: usize,
+    },
     Reset,
 }
 
@@ -162,11 +178,19 @@ impl Profile {
         }
     }
 
-    /// The proxy's configuration.
-    pub(crate) fn configuration(self) -> String {
+    /// The proxy's configuration after so many reloads. None of them changes what a client is to be told.
+    pub(crate) fn configuration(self, state_dir: Option<&Path>, reloads: u64) -> String {
+        // Other scopes are held, or what is known may say something else, or neither.
+        let change = match reloads % 4 {
+            0 => "",
+            1 => "[resource.other]\npath = \"/other/{id}\"\nidentity = [\"path\"]\n",
+            2 => "[resource.state]\nabsent = [404]\n",
+            _ => "[resource.state]\nabsent = [404]\nunconditional.PUT = \"forward\"\n",
+        };
+        let state_dir = state_dir.map(|path| format!("state-dir = {path:?}\n")).unwrap_or_default();
         format!(
             "[upstream]\nexclusive = {}\nresponse-timeout = \"{}ms\"\nsettle-time = \"{}ms\"\nread-back-timeout = \"200ms\"\n\
-             [guard]\nhold-wait = \"{}ms\"\n[log]\naccess = false\n",
+             [guard]\n{state_dir}hold-wait = \"{}ms\"\n[log]\naccess = false\n{change}",
             self == Self::Exclusive,
             self.response_timeout_ms(),
             self.settle_ms(),
@@ -194,15 +218,16 @@ impl Profile {
             Condition::Missing,
         ]);
         match dice.below(100) {
-            0..16 => Event::Read { document, fault: self.read_fault(dice) },
+            0..16 => Event::Read { document, fault: self.read_fault(dice), wrapped: is_wrapped(dice) },
             16..28 => Event::Put { document, condition, conduct: self.conduct(dice) },
             28..38 => Event::Merge { document, condition, conduct: self.conduct(dice) },
             38..43 => Event::Delete { document, condition, conduct: self.conduct(dice) },
             43..46 => Event::DeleteAll { conduct: self.conduct(dice) },
-            46..68 => Event::Update { document, conduct: self.conduct(dice) },
-            68..84 => Event::Increment { conduct: self.conduct(dice) },
+            46..68 => Event::Update { document, read: self.overtaken(dice), conduct: self.conduct(dice) },
+            68..84 => Event::Increment { read: self.overtaken(dice), conduct: self.conduct(dice) },
             84..90 => Event::Again { conduct: self.conduct(dice) },
             90..94 if self != Self::Exclusive => Event::Foreign { document },
+            94..97 => Event::Reload,
             _ => Event::TimePasses { ms: dice.below(self.settle_ms().min(300)) },
         }
     }
@@ -217,7 +242,7 @@ impl Profile {
         let fault = if dice.percent(faults) { self.fault(dice) } else { prompt(dice) };
         let hang_up =
             dice.percent(hang_ups).then(|| HangUp { after_ms: dice.below(60), reset: dice.percent(50) });
-        Conduct { fault, hang_up }
+        Conduct { fault, hang_up, wrapped: is_wrapped(dice) }
     }
 
     fn fault(self, dice: &mut Dice) -> Fault {
@@ -241,17 +266,28 @@ impl Profile {
         }
     }
 
+    /// A read whose answer may be old by the time it comes. Where it is remembered, that matters most.
+    fn overtaken(self, dice: &mut Dice) -> ReadFault {
+        let is_old = dice.percent(if self == Self::Exclusive { 40 } else { 10 });
+        if is_old { ReadFault::Old { ms: dice.below(80) } } else { ReadFault::Late { ms: 0 } }
+    }
+
     fn read_fault(self, dice: &mut Dice) -> ReadFault {
         if self == Self::HangUps || dice.percent(75) {
             return ReadFault::Late { ms: dice.below(10) };
         }
-        match dice.below(4) {
+        match dice.below(5) {
+            4 => ReadFault::Old { ms: dice.below(self.response_timeout_ms()) },
             0 => ReadFault::Late { ms: dice.below(self.response_timeout_ms()) },
             1 => ReadFault::Silent,
             2 => ReadFault::Half { bytes: 1 + usize::try_from(dice.below(80)).expect("small") },
             _ => ReadFault::Reset,
         }
     }
+}
+
+fn is_wrapped(dice: &mut Dice) -> bool {
+    dice.percent(15)
 }
 
 fn prompt(dice: &mut Dice) -> Fault {
@@ -306,6 +342,7 @@ impl fmt::Display for ReadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Late { ms } => write!(f, "late {ms}"),
+            Self::Old { ms } => write!(f, "old {ms}"),
             Self::Silent => f.write_str("silent"),
             Self::Half { bytes } => write!(f, "half {bytes}"),
             Self::Reset => f.write_str("reset"),
@@ -320,6 +357,7 @@ impl FromStr for ReadFault {
         let (word, number) = text.split_once(' ').unwrap_or((text, ""));
         Ok(match word {
             "late" => Self::Late { ms: number.parse().map_err(|_| "no time")? },
+            "old" => Self::Old { ms: number.parse().map_err(|_| "no time")? },
             "silent" => Self::Silent,
             "half" => Self::Half { bytes: number.parse().map_err(|_| "no length")? },
             "reset" => Self::Reset,

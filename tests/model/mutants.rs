@@ -33,6 +33,16 @@ fn a_generation_that_is_not_raised_is_found() {
 }
 
 #[test]
+fn holds_of_other_scopes_that_are_not_waited_for_are_found() {
+    find("ScopesNotAwaited");
+}
+
+#[test]
+fn an_answer_that_is_remembered_as_of_its_arrival_is_found() {
+    find("GenerationAfterAnswer");
+}
+
+#[test]
 fn a_read_back_that_is_stamped_unseen_is_found() {
     find("ReadBackUnseen");
 }

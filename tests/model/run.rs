@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, RwLock, watch};
 use tokio::task::JoinSet;
@@ -15,6 +16,7 @@ use crate::check::{check, count};
 use crate::event::{COUNTER, Condition, Conduct, DOCUMENTS, Event, PROFILE, Profile, ReadFault};
 use crate::history::{History, NEVER, Operation};
 use crate::reference::{Call, Got, State, Stated, tag};
+use crate::support::alternate::{FORM, sealed};
 use crate::support::client::{Answer, Client, request};
 use crate::support::proxy::Proxy;
 use crate::support::wire::{Ending, Wire};
@@ -66,7 +68,9 @@ impl Report {
 
 /// Lets happen what a seed says, with a proxy of its own. A mutant may take the proxy's place.
 pub(crate) fn run(seed: u64, mutant: Option<&str>) -> Report {
-    let site = Site::start(Profile::of(seed), mutant);
+    // Of every two proxies that may be killed, one leaves a mark for the next.
+    let is_marked = Profile::of(seed) == Profile::Signals && seed.is_multiple_of(2);
+    let site = Site::start(Profile::of(seed), is_marked, mutant);
     run_at(&site, seed)
 }
 
@@ -76,6 +80,12 @@ pub(crate) fn run_at(site: &Arc<Site>, seed: u64) -> Report {
     runtime.block_on(history(site, seed))
 }
 
+/// The memory that a process has in use, in KiB, where the system tells.
+pub(crate) fn resident(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().trim_end_matches(" kB").parse().ok())
+}
+
 /// A proxy and its upstream.
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -83,6 +93,10 @@ pub(crate) struct Site {
     upstream: Upstream,
     environment: Vec<(&'static str, String)>,
     proxy: Mutex<Option<Proxy>>,
+    /// Where a proxy leaves its mark for the next one, if it does.
+    state_dir: Option<TempDir>,
+    /// How often another configuration was to be read.
+    reloads: AtomicU64,
     /// Where the proxy listens, while there is one.
     address: watch::Sender<Option<SocketAddr>>,
 }
@@ -132,7 +146,7 @@ async fn history(site: &Arc<Site>, seed: u64) -> Report {
     }
     let mut last = actor(CLIENTS);
     for document in 0..DOCUMENTS {
-        last.read(document, ReadFault::Late { ms: 0 }).await;
+        last.read(document, ReadFault::Late { ms: 0 }, false).await;
     }
     site.upstream.close(&world.targets);
     let operations = world.history.operations();
@@ -142,11 +156,13 @@ async fn history(site: &Arc<Site>, seed: u64) -> Report {
 }
 
 impl Site {
-    pub(crate) fn start(profile: Profile, mutant: Option<&str>) -> Arc<Self> {
+    pub(crate) fn start(profile: Profile, is_marked: bool, mutant: Option<&str>) -> Arc<Self> {
         let upstream = Upstream::start(Duration::from_millis(profile.settle_ms()));
         let environment = mutant.map(|name| ("STALEGUARD_MUTANT", name.to_owned())).into_iter().collect();
         let (address, _) = watch::channel(None);
-        let mut site = Self { profile, upstream, environment, proxy: Mutex::new(None), address };
+        let state_dir = is_marked.then(|| tempfile::tempdir().unwrap());
+        let (proxy, reloads) = (Mutex::new(None), AtomicU64::new(0));
+        let mut site = Self { profile, upstream, environment, proxy, state_dir, reloads, address };
         *site.proxy.get_mut() = Some(site.proxy());
         Arc::new(site)
     }
@@ -156,9 +172,23 @@ impl Site {
         let environment: Vec<(&str, &str)> =
             self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let upstream = format!("http://{}", self.upstream.address());
-        let proxy = Proxy::spawn_in(&environment, &upstream, &self.profile.configuration(), &[]);
+        let configuration = self.configuration(self.reloads.load(Ordering::Relaxed));
+        let proxy = Proxy::spawn_in(&environment, &upstream, &configuration, &[]);
         self.address.send_replace(Some(proxy.address));
         proxy
+    }
+
+    fn configuration(&self, reloads: u64) -> String {
+        self.profile.configuration(self.state_dir.as_ref().map(TempDir::path), reloads)
+    }
+
+    /// Has the proxy read another configuration, if there is one at the moment.
+    async fn reload(&self) {
+        let reloads = self.reloads.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(proxy) = self.proxy.lock().await.as_ref() {
+            proxy.rewrite(&self.configuration(reloads));
+            proxy.signal("HUP");
+        }
     }
 
     /// How long a write may be under way whose client has gone.
@@ -166,15 +196,18 @@ impl Site {
         Duration::from_millis(self.profile.response_timeout_ms() + self.profile.settle_ms())
     }
 
-    /// Kills the proxy, and starts another once no write of the first can be applied any more.
+    /// Kills the proxy, and starts another: one that waits by itself, or once no write of the first can be applied any
+    /// more.
     async fn kill(&self) {
         let mut proxy = self.proxy.lock().await.take().expect("only one client kills");
         self.address.send_replace(None);
         proxy.panics_are_expected();
         proxy.signal("KILL");
         drop(proxy);
-        // The next process knows nothing of the writes that this one has sent.
-        sleep(self.longest()).await;
+        if self.state_dir.is_none() {
+            // The next process knows nothing of the writes that this one has sent.
+            sleep(self.longest()).await;
+        }
         *self.proxy.lock().await = Some(self.proxy());
     }
 
@@ -194,11 +227,7 @@ impl Site {
 
     /// The memory that the proxy's process has in use, in KiB, where the system tells.
     pub(crate) fn resident(&self) -> Option<u64> {
-        let pid = self.proxy.try_lock().ok()?.as_ref()?.pid();
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().trim_end_matches(" kB").parse().ok())
+        resident(self.proxy.try_lock().ok()?.as_ref()?.pid())
     }
 }
 
@@ -256,7 +285,7 @@ impl Actor {
 
     async fn carry_out(&mut self, event: Event) {
         match event {
-            Event::Read { document, fault } => drop(self.read(document, fault).await),
+            Event::Read { document, fault, wrapped } => drop(self.read(document, fault, wrapped).await),
             Event::Put { document, condition, conduct } => {
                 let (id, stated) = (self.world.history.id(), self.stated(document, condition, "PUT"));
                 let body = format!("{{\"id\":{id}}}").into();
@@ -272,14 +301,14 @@ impl Actor {
                 self.write(id, document, Call::Delete { stated }, conduct).await;
             }
             Event::DeleteAll { conduct } => self.delete_all(conduct).await,
-            Event::Update { document, conduct } => {
-                if self.read(document, ReadFault::Late { ms: 0 }).await.is_some() {
+            Event::Update { document, read, conduct } => {
+                if self.read(document, read, conduct.wrapped).await.is_some() {
                     let put = Event::Put { document, condition: Condition::AsSeen, conduct };
                     Box::pin(self.carry_out(put)).await;
                 }
             }
-            Event::Increment { conduct } => {
-                if let Some(state) = self.read(COUNTER, ReadFault::Late { ms: 0 }).await {
+            Event::Increment { read, conduct } => {
+                if let Some(state) = self.read(COUNTER, read, conduct.wrapped).await {
                     let (id, stated) =
                         (self.world.history.id(), self.stated(COUNTER, Condition::AsSeen, "PUT"));
                     let body = format!("{{\"count\":{},\"id\":{id}}}", count(&state) + 1).into();
@@ -293,6 +322,7 @@ impl Actor {
             }
             Event::Foreign { document } => self.world.foreign(document).await,
             Event::TimePasses { ms } => sleep(Duration::from_millis(ms)).await,
+            Event::Reload => self.world.site.reload().await,
             Event::Stop { ms } => self.world.site.stop(Duration::from_millis(ms)).await,
             Event::Kill => self.world.site.kill().await,
         }
@@ -312,11 +342,11 @@ impl Actor {
     }
 
     /// Reads a document; what it holds, if anybody said so.
-    async fn read(&mut self, document: usize, fault: ReadFault) -> Option<State> {
+    async fn read(&mut self, document: usize, fault: ReadFault, wrapped: bool) -> Option<State> {
         let (world, id, begun) = (Arc::clone(&self.world), self.world.history.id(), self.world.history.now());
         let (name, order) = (id.to_string(), fault.to_string());
-        let fields = [V1, CREDENTIAL, (ID, &name), (ORDER, &order)];
-        let message = request("GET", &world.targets[document], &fields, b"");
+        let message =
+            message("GET", &world.targets[document], &[V1], &[(ID, &name), (ORDER, &order)], "", wrapped);
         let answer = match self.exchange("GET", &message, None).await {
             Exchanged::Answered(answer) => answer,
             Exchanged::Unsent | Exchanged::Unanswered => return None,
@@ -371,7 +401,7 @@ impl Actor {
         let _writes = world.quiet.read().await;
         let first = &parts[0];
         let (name, order) = (first.id.to_string(), conduct.fault.to_string());
-        let mut fields = vec![V1, CREDENTIAL, (ID, name.as_str()), (ORDER, order.as_str())];
+        let mut fields = vec![V1];
         let stated = first.call.stated().expect("a write");
         match stated {
             Stated::Nothing | Stated::NothingOverExisting => {}
@@ -386,7 +416,8 @@ impl Actor {
         if !body.is_empty() {
             fields.push(JSON);
         }
-        let message = request(first.method, &first.target, &fields, body.as_bytes());
+        let ordered = [(ID, name.as_str()), (ORDER, order.as_str())];
+        let message = message(first.method, &first.target, &fields, &ordered, &body, conduct.wrapped);
         let begun = world.history.now();
         let got = match self.exchange(first.method, &message, Some(conduct)).await {
             Exchanged::Answered(answer) => told(&answer, world.site.profile),
@@ -456,6 +487,24 @@ impl Actor {
             Ok(Err(_)) | Err(_) => Exchanged::Unanswered,
         }
     }
+}
+
+/// The bytes of a request, in the plain syntax or in the alternate one. What it orders is a header field in both.
+fn message(
+    method: &str,
+    target: &str,
+    fields: &[(&str, &str)],
+    ordered: &[(&str, &str)],
+    body: &str,
+    wrapped: bool,
+) -> Vec<u8> {
+    if !wrapped {
+        let fields = [&[CREDENTIAL], fields, ordered].concat();
+        return request(method, target, &fields, body.as_bytes());
+    }
+    let content = Some(body).filter(|body| !body.is_empty());
+    let (target, form) = sealed(method, target, &[&[CREDENTIAL], fields].concat(), content);
+    request("POST", &target, &[&[FORM], ordered].concat(), form.as_bytes())
 }
 
 /// What came of a request.

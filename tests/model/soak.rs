@@ -58,7 +58,7 @@ fn soak() {
     let ends = began + Duration::from_secs(60 * minutes);
     let (next, totals) = (AtomicU64::new(first), Mutex::new(Totals::default()));
     let sites = [Profile::Faults, Profile::Impatient, Profile::HangUps, Profile::Exclusive]
-        .map(|profile| Site::start(profile, None));
+        .map(|profile| Site::start(profile, false, None));
     eprintln!("soak: {minutes} minutes from seed {first} on");
     let resident = || sites.iter().map(|site| site.resident().unwrap_or(0)).collect::<Vec<_>>();
     let at_first = resident();

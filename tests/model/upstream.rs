@@ -208,6 +208,12 @@ async fn read(shared: &Shared, wire: &mut Wire, head: &Head, request: &Request) 
             wire.write(&shared.read(request, preceded)).await;
             After::Serve
         }
+        ReadFault::Old { ms } => {
+            let answer = shared.read(request, false);
+            sleep(Duration::from_millis(ms)).await;
+            wire.write(&answer).await;
+            After::Serve
+        }
         ReadFault::Silent => {
             wire.rest().await;
             After::Close

@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use tokio::runtime;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::proxy::Proxy;
@@ -113,16 +114,18 @@ impl Servers {
             .await
             .map_err(|error| Trouble::Told(format!("cannot start the legacy server: {error}")))?;
         let straight = legacy.address().map_err(unknown)?;
-        let proxy = in_front_of(straight, addresses)?;
+        let drain = Drain::new();
+        let proxy = in_front_of(straight, addresses, &drain)?;
         let Endpoint::Ip(through) = proxy.address().map_err(unknown)? else {
             return Err(Trouble::Told("the demo listens at an IP address".into()));
         };
-        let drain = Drain::new();
+        // Nothing was configured, so that there is nothing to read again.
+        let (wish, _) = mpsc::channel(1);
         Ok(Self {
             straight,
             through,
-            drain: drain.clone(),
-            proxy: tokio::spawn(proxy.serve(AccessLog::off(), drain)),
+            drain,
+            proxy: tokio::spawn(proxy.serve(AccessLog::off(), wish)),
             legacy: tokio::spawn(legacy.serve()),
         })
     }
@@ -133,7 +136,7 @@ impl Servers {
         let mut signals = signals()?;
         let served = tokio::select! {
             served = self.proxy => served.unwrap_or_else(|error| Err(io::Error::other(error))),
-            () = signals.any() => Err(io::Error::other("ended at once by a second signal")),
+            () = signals.end() => Err(io::Error::other("ended at once by a second signal")),
         };
         self.legacy.abort();
         served.map_err(|error| Trouble::Told(error.to_string()))
@@ -141,7 +144,7 @@ impl Servers {
 }
 
 /// A Staleguard as an empty configuration makes it, on the first of these addresses that is free.
-fn in_front_of(upstream: SocketAddr, addresses: &[&str]) -> Result<Proxy, Trouble> {
+fn in_front_of(upstream: SocketAddr, addresses: &[&str], drain: &Drain) -> Result<Proxy, Trouble> {
     let mut refusal = String::from("there is no address to listen on");
     for address in addresses {
         let overrides = Overrides {
@@ -152,7 +155,7 @@ fn in_front_of(upstream: SocketAddr, addresses: &[&str]) -> Result<Proxy, Troubl
         };
         let config =
             Config::read(None, &overrides).map_err(|problems| Trouble::Told(problems.to_string()))?;
-        match Proxy::bind(config) {
+        match Proxy::bind(config, drain.clone()) {
             Ok(proxy) => return Ok(proxy),
             Err(sentence) => refusal = sentence,
         }
@@ -180,10 +183,10 @@ async fn stay(through: SocketAddr, ending: &Ending, screen: &mut Screen<'_>) -> 
     let mut signals = signals()?;
     screen.heading("Now you: Staleguard stays up until Ctrl-C")?;
     story::offer(through, ending, screen)?;
-    signals.any().await;
+    signals.end().await;
     Ok(())
 }
 
 fn signals() -> Result<Signals, Trouble> {
-    Signals::new().map_err(|error| Trouble::Told(format!("cannot listen for signals: {error}")))
+    Signals::new(false).map_err(|error| Trouble::Told(format!("cannot listen for signals: {error}")))
 }

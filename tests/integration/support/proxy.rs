@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -28,7 +29,7 @@ pub(crate) struct Proxy {
     log: watch::Receiver<Vec<Value>>,
     said: watch::Receiver<Vec<String>>,
     may_panic: bool,
-    _config: Option<tempfile::NamedTempFile>,
+    config: Option<tempfile::NamedTempFile>,
 }
 
 impl Proxy {
@@ -86,7 +87,13 @@ impl Proxy {
         let (log, ended) = follow_log(child.stdout.take().unwrap());
         let (said, lines) = follow_diagnostics(child.stderr.take().unwrap());
         let [address, admin] = announced(&lines, &mut child);
-        Self { address, admin, child, ended: Mutex::new(ended), log, said, may_panic: false, _config: file }
+        Self { address, admin, child, ended: Mutex::new(ended), log, said, may_panic: false, config: file }
+    }
+
+    /// Puts another configuration into its file, at once as editors do.
+    pub(crate) fn rewrite(&self, config: &str) {
+        let file = self.config.as_ref().expect("it was started with a configuration");
+        config_file_in(file.path().parent().unwrap(), config).persist(file.path()).unwrap();
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -130,7 +137,9 @@ impl Proxy {
         let text = answer.text();
         let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
             let (name, value) = line.rsplit_once(' ').unwrap();
-            (name.to_owned(), value.parse().unwrap())
+            // Moments have parts of seconds, which no test looks at.
+            let whole = value.split_once('.').map_or(value, |(whole, _)| whole);
+            (name.to_owned(), whole.parse().unwrap())
         });
         samples.collect()
     }
@@ -235,7 +244,11 @@ pub(crate) fn url(store: &Store) -> String {
 
 /// A file with this configuration.
 pub(crate) fn config_file(config: &str) -> tempfile::NamedTempFile {
-    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    config_file_in(&std::env::temp_dir(), config)
+}
+
+fn config_file_in(folder: &Path, config: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile_in(folder).unwrap();
     file.write_all(config.as_bytes()).unwrap();
     file
 }

@@ -1,0 +1,31 @@
+# Staleguard in an image with nothing else in it, from sources:
+#
+#     docker build -t staleguard .
+#     docker run --read-only -p 8080:8080 staleguard \
+#         run --config /etc/staleguard/staleguard.toml --upstream http://lrs.example:8000
+#
+# From a binary that is there already: config/image/Containerfile. Its last stage is this one's, and is what
+# tests/real/image builds and runs.
+
+FROM rust:1.88-bookworm AS build
+WORKDIR /source
+COPY . .
+# The flag is the target's alone: what runs while building, derive macros above all, cannot be linked statically.
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+RUN host=$(rustc -vV | sed -n 's/^host: //p'); \
+    flags=CARGO_TARGET_${host^^}_RUSTFLAGS; \
+    export "${flags//-/_}=-C target-feature=+crt-static"; \
+    cargo build --locked --release --target "$host" --package staleguard --bin staleguard; \
+    cp "target/$host/release/staleguard" /staleguard
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /source/config/image/staleguard.toml /etc/staleguard/staleguard.toml
+COPY --from=build /staleguard /staleguard
+# Nobody's number: no file is owned by it, and Kubernetes sees without a look into the image that it is not root.
+USER 65532:65532
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["/staleguard", "healthcheck", "--config", "/etc/staleguard/staleguard.toml"]
+ENTRYPOINT ["/staleguard"]
+CMD ["run", "--config", "/etc/staleguard/staleguard.toml"]

@@ -1,0 +1,182 @@
+//! What is put together from a configuration, and put together anew from another one while exchanges are under way.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use tokio::sync::{Semaphore, watch};
+
+use super::certificates::Certificates;
+use crate::body::budget::{Budget, Buffers};
+use crate::config::Config;
+use crate::drain::Drain;
+use crate::exchange::{Exchange, Shared};
+use crate::memory::Memory;
+use crate::memory::generations::Generations;
+use crate::memory::holds::Holds;
+use crate::rule::Rule;
+use crate::server::serving::Serving;
+use crate::upstream::pool::Pool;
+
+/// What the exchanges of all cores are made of. Those under way keep what they began with.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    config: Config,
+    shared: Shared,
+    certificates: Certificates,
+    /// How many exchanges may be under way with the upstream.
+    under_way: Arc<Semaphore>,
+    served: watch::Sender<Arc<Serving>>,
+}
+
+impl Assembly {
+    /// Puts together what a configuration asks for.
+    ///
+    /// # Errors
+    /// A sentence that says which certificate or key cannot be used.
+    pub(super) fn new(config: Config, drain: &Drain) -> Result<Self, String> {
+        let certificates = Certificates::load(&config)?;
+        let generations = config.validators.as_ref().map(|_| Generations::new());
+        let shared = Shared {
+            rules: Arc::new(config.rules.clone()),
+            holds: Holds::withdrawing(config.holds.clone(), generations),
+            memory: memory(&config),
+            untranslated: Arc::default(),
+            steadiness: Arc::default(),
+            buffers: Buffers {
+                writes: Budget::new(config.buffered_writes_max),
+                reads: Budget::new(config.buffered_reads_max),
+            },
+            drain: drain.clone(),
+        };
+        let under_way = Arc::new(Semaphore::new(config.upstream.connections));
+        let served = watch::Sender::new(serving(&config, &shared, &certificates, &under_way));
+        Ok(Self { config, shared, certificates, under_way, served })
+    }
+
+    /// What requests are served with, whenever that changes.
+    pub(super) fn served(&self) -> watch::Receiver<Arc<Serving>> {
+        self.served.subscribe()
+    }
+
+    /// What TLS is spoken with, by now.
+    pub(super) fn certificates(&self) -> Certificates {
+        self.certificates.clone()
+    }
+
+    /// Who may write where, by now.
+    pub(super) fn holds(&self) -> Arc<Holds> {
+        Arc::clone(&self.shared.holds)
+    }
+
+    /// Puts together what another configuration asks for: requests that come from then on are served with it.
+    ///
+    /// What is known outlives that only as far as it still says the same. Where scopes mean something else, nobody gets a
+    /// hold before all that were given in the old ones are given back.
+    ///
+    /// # Errors
+    /// A sentence that names what cannot be changed while the process runs, or which certificate cannot be used; then
+    /// nothing has changed.
+    pub(super) fn replace(&mut self, config: Config) -> Result<(), String> {
+        let fixed = fixed(&self.config, &config);
+        if !fixed.is_empty() {
+            return Err(format!("changed, which needs a restart: {}", fixed.join(", ")));
+        }
+        let certificates = self.certificates.renewed(&self.config, &config)?;
+        let (old, before) = (&self.config, self.shared.clone());
+        if !means_the_same(old, &config) {
+            self.shared.memory = memory(&config);
+            (self.shared.untranslated, self.shared.steadiness) = Default::default();
+        }
+        let keeps_scopes = has_the_same_scopes(old, &config);
+        self.shared.holds = match keeps_scopes {
+            true => before.holds.within(config.holds.clone()),
+            false => {
+                let generations = config.validators.as_ref().map(|_| Generations::new());
+                before.holds.followed_by(config.holds.clone(), generations)
+            }
+        };
+        if old.buffered_writes_max != config.buffered_writes_max {
+            self.shared.buffers.writes = Budget::new(config.buffered_writes_max);
+        }
+        if old.buffered_reads_max != config.buffered_reads_max {
+            self.shared.buffers.reads = Budget::new(config.buffered_reads_max);
+        }
+        if old.upstream.connections != config.upstream.connections {
+            self.under_way = Arc::new(Semaphore::new(config.upstream.connections));
+        }
+        self.shared.rules = Arc::new(config.rules.clone());
+        self.certificates = certificates;
+        self.served.send_replace(serving(&config, &self.shared, &self.certificates, &self.under_way));
+        // Only now: who comes before this is served with the old ones, and must still get in.
+        if !keeps_scopes {
+            before.holds.retire();
+        }
+        self.config = config;
+        Ok(())
+    }
+}
+
+/// How many cores serve.
+pub(super) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn memory(config: &Config) -> Arc<Memory> {
+    Arc::new(Memory::new(config.remembered_max, Instant::now(), config.validators.clone()))
+}
+
+/// What makes the exchanges of each core: what is known is shared, connections are a core's own.
+fn serving(
+    config: &Config,
+    shared: &Shared,
+    certificates: &Certificates,
+    under_way: &Arc<Semaphore>,
+) -> Arc<Serving> {
+    let (settings, upstream) = (config.exchange.clone(), config.upstream.clone());
+    let (shared, under_way) = (shared.clone(), Arc::clone(under_way));
+    let Certificates { acceptor: tls, connector } = certificates.clone();
+    let exchange = Box::new(move |writes| {
+        let (under_way, reads) = (Arc::clone(&under_way), Arc::clone(&shared.buffers.reads));
+        let pool = Pool::over_tls(upstream.clone(), under_way, reads, connector.clone());
+        Exchange::new(settings.clone(), shared.clone(), pool, writes)
+    });
+    Arc::new(Serving { settings: config.server.clone(), tls, exchange })
+}
+
+/// The keys in which two configurations differ and that a running process cannot change.
+fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
+    let keys = [
+        ("listen.address", old.server.address == new.server.address),
+        ("listen.socket-mode", old.server.socket_mode == new.server.socket_mode),
+        ("listen.connections", old.server.connections == new.server.connections),
+        ("admin.address", old.admin == new.admin),
+        ("admin.hosts", old.admin_hosts == new.admin_hosts),
+        ("admin.token-file", old.admin_token_file == new.admin_token_file),
+        ("log.access", old.server.access_log == new.server.access_log),
+        ("guard.state-dir", old.state_dir == new.state_dir),
+    ];
+    keys.into_iter().filter(|(_, is_same)| !is_same).map(|(key, _)| key).collect()
+}
+
+/// Whether what is remembered of documents says the same under both.
+fn means_the_same(old: &Config, new: &Config) -> bool {
+    let of_rule = |rule: &Rule| {
+        (rule.name.clone(), rule.mode, rule.etag, rule.etag_of, rule.absent.clone(), rule.matching)
+    };
+    let of = |config: &Config| config.rules.0.iter().map(|rule| of_rule(rule)).collect::<Vec<_>>();
+    has_the_same_scopes(old, new)
+        && of(old) == of(new)
+        && old.remembered_max == new.remembered_max
+        && old.validators == new.validators
+}
+
+/// Whether a scope of one is the same scope of the other, and what was withdrawn under one is withdrawn under both.
+fn has_the_same_scopes(old: &Config, new: &Config) -> bool {
+    let of_rule = |rule: &Rule| (rule.pattern.clone(), rule.naming.clone(), rule.xapi);
+    let of = |config: &Config| config.rules.0.iter().map(|rule| of_rule(rule)).collect::<Vec<_>>();
+    of(old) == of(new)
+        && old.upstream.authority == new.upstream.authority
+        && old.upstream.socket == new.upstream.socket
+        && old.upstream.exclusive == new.upstream.exclusive
+}

@@ -1,0 +1,44 @@
+//! Where a running proxy's configuration comes from: a file, if there is one, and the flags over it.
+
+use std::path::{Path, PathBuf};
+
+use super::check::read_text;
+use super::{RunArguments, colours};
+use crate::config::{Config, Overrides};
+
+/// The file and the flags. Each reading of them is of what they say at that moment.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    file: Option<PathBuf>,
+    overrides: Overrides,
+}
+
+impl Source {
+    pub(super) fn of(arguments: &RunArguments) -> Self {
+        let overrides = Overrides {
+            upstream: arguments.upstream.clone(),
+            listen: arguments.listen.clone(),
+            admin: arguments.admin.clone(),
+            observe: arguments.observe,
+        };
+        Self { file: arguments.config.clone(), overrides }
+    }
+
+    /// The file that is read, if there is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Every problem, with its place and remedy.
+    pub(super) fn read(&self) -> Result<Config, String> {
+        let file = match &self.file {
+            None => None,
+            Some(path) => Some((path.display().to_string(), read_text(path)?)),
+        };
+        let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+        Config::read(file, &self.overrides).map_err(|problems| problems.render(colours()))
+    }
+}
