@@ -15,6 +15,7 @@ mod duration;
 mod guard;
 mod listen;
 mod naming;
+mod observe;
 mod presets;
 mod probe;
 pub mod problem;
@@ -106,6 +107,7 @@ struct Sections {
     upstream: Upstream,
     log: Log,
     guard: Guard,
+    observe: Option<exchange::observe::Settings>,
     rules: Rules,
 }
 
@@ -189,6 +191,7 @@ fn read_sections<'a>(
     let admin = root.section("admin", listen::admin);
     let log = root.section("log", listen::log);
     let guard = root.section("guard", |section| guard::guard(section, upstream.settle_time));
+    let observe_settings = root.section("observe", observe::observe);
     let surroundings = Surroundings {
         defaults: lowest_of_resources,
         shared: guard.shared,
@@ -199,13 +202,13 @@ fn read_sections<'a>(
     // Where the list of presets is itself wrong, their resources are no further problem.
     root.lay_over_lowest(presets.layers(guard.presets.as_deref().unwrap_or(&[Preset::XapiStrict])));
     let rules = root.section("resource", |section| resource::resources(section, &surroundings));
-    Sections { listen, admin, upstream, log, guard, rules }
+    Sections { listen, admin, upstream, log, guard, observe: observe_settings, rules }
 }
 
 impl Sections {
     /// The settings, if none is missing.
     fn into_config(self) -> Option<Config> {
-        let Self { listen, admin, upstream, log, guard, rules } = self;
+        let Self { listen, admin, upstream, log, guard, observe, rules } = self;
         let upstream = upstream.settings?;
         let validators = guard.validators?;
         Some(Config {
@@ -234,6 +237,7 @@ impl Sections {
                 linger: listen.linger?,
                 exchange_timeout: guard.exchange_timeout?,
                 detached_max: listen.detached_max?,
+                observe: observe?,
             },
             rules,
             log_level: log.level?,
