@@ -87,6 +87,15 @@ pub struct Config {
     pub log_level: LevelFilter,
 }
 
+/// Where a running process is asked, and told, about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminPlace {
+    /// Its admin listener.
+    pub address: SocketAddr,
+    /// Where the token is of those who may change something, if they may at all.
+    pub token_file: Option<PathBuf>,
+}
+
 /// What the command line says; it wins over the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
@@ -119,10 +128,10 @@ impl Config {
         sections.into_config().filter(|_| problems.is_empty()).ok_or(problems)
     }
 
-    /// Where the admin listener is of a process that has this file and these flags.
+    /// Where the admin listener is of a process that has this file and these flags, and its token.
     ///
     /// Whatever else may be wrong in the file is left alone: it may have been spoiled since that process read it.
-    pub fn admin(file: Option<(&str, &str)>, overrides: &Overrides) -> Result<SocketAddr, Problems> {
+    pub fn admin(file: Option<(&str, &str)>, overrides: &Overrides) -> Result<AdminPlace, Problems> {
         let mut problems = Problems::default();
         let is_toml =
             file.is_none_or(|(name, text)| Source::of_user(name, text).parse(&mut problems).is_some());
@@ -130,7 +139,8 @@ impl Config {
             return Err(problems);
         }
         let (sections, problems) = gather(file, overrides, false);
-        sections.admin.address.map(|address| address.value).ok_or(problems)
+        let Admin { address, token_file, .. } = sections.admin;
+        address.map(|address| AdminPlace { address: address.value, token_file }).ok_or(problems)
     }
 
     /// Looks for problems in a file, by its name and text. It may leave the upstream to the command line.
