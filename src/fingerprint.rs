@@ -30,6 +30,16 @@ enum State {
     Xxh3(Box<Xxh3Default>),
 }
 
+impl Algorithm {
+    /// How many bytes a digest has.
+    pub fn length(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Xxh3 => 16,
+        }
+    }
+}
+
 impl Fingerprint {
     /// Starts with no contents.
     pub fn new(algorithm: Algorithm) -> Self {

@@ -19,9 +19,9 @@ pub struct Budget {
     taken: AtomicU64,
 }
 
-/// What one body has taken of a budget. It is given back when the last clone of the body's contents is dropped.
+/// What one body has taken of a budget. It is given back when the last clone of it is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub struct Share {
     budget: Arc<Budget>,
     bytes: AtomicU64,
 }
@@ -40,12 +40,12 @@ impl Budget {
 
 impl Share {
     /// A share of nothing.
-    pub(super) fn of(budget: &Arc<Budget>) -> Arc<Self> {
+    pub fn of(budget: &Arc<Budget>) -> Arc<Self> {
         Arc::new(Self { budget: Arc::clone(budget), bytes: AtomicU64::new(0) })
     }
 
     /// Takes some bytes more, if the budget has them.
-    pub(super) fn grow(&self, bytes: u64) -> bool {
+    pub fn grow(&self, bytes: u64) -> bool {
         let enough = |taken: u64| taken.checked_add(bytes).filter(|taken| *taken <= self.budget.max);
         let grown = self.budget.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enough).is_ok();
         if grown {

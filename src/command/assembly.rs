@@ -43,6 +43,7 @@ impl Assembly {
             memory: memory(&config),
             untranslated: Arc::default(),
             steadiness: Arc::default(),
+            observed: Arc::default(),
             buffers: Buffers {
                 writes: Budget::new(config.buffered_writes_max),
                 reads: Budget::new(config.buffered_reads_max),
@@ -87,6 +88,7 @@ impl Assembly {
         if !means_the_same(old, &config) {
             self.shared.memory = memory(&config);
             (self.shared.untranslated, self.shared.steadiness) = Default::default();
+            self.shared.observed = Arc::default();
         }
         let keeps_scopes = has_the_same_scopes(old, &config);
         self.shared.holds = match keeps_scopes {

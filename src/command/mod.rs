@@ -7,6 +7,7 @@ mod assembly;
 mod certificates;
 pub mod check;
 pub mod demo;
+mod drain;
 mod healthcheck;
 mod mark;
 pub mod proxy;
@@ -18,6 +19,7 @@ mod source;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -25,6 +27,8 @@ use crate::config::problem::Colours;
 
 /// Failed at run time.
 const FAILED: u8 = 1;
+/// Flags that say too little.
+const USAGE: u8 = 2;
 
 /// Gives optimistic concurrency to HTTP backends that have none.
 #[derive(Debug, Parser)]
@@ -58,6 +62,24 @@ enum Verb {
         #[arg(long)]
         ready: bool,
     },
+    /// Have a running Staleguard end in good order, as SIGTERM does, and wait until it has.
+    Drain(DrainArguments),
+}
+
+/// What `drain` is told on the command line.
+#[derive(Debug, Args)]
+pub struct DrainArguments {
+    #[command(flatten)]
+    of: AdminArguments,
+    /// The file with the token [default: admin.token-file].
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Begin only after this time, until whoever sends requests here has heard that this one ends.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    after: Duration,
+    /// How long to wait for the end, longer than guard.drain-timeout; "0s" does not.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    wait: Duration,
 }
 
 /// Which running Staleguard is meant.
@@ -97,6 +119,7 @@ pub fn execute(arguments: Arguments, out: &mut dyn Write, err: &mut dyn Write) -
         Verb::Run(arguments) => run::run(&arguments, err),
         Verb::Check { config } => check::check(&config, colours(), out, err),
         Verb::Demo { once } => demo::demo(once, out, err),
+        Verb::Drain(arguments) => drain::drain(&arguments, out, err),
         Verb::Healthcheck { of, ready } => healthcheck::healthcheck(&of, ready, out, err),
     };
     ExitCode::from(code)

@@ -63,24 +63,32 @@ async fn serve(
     let reloader = Reloader::new(source, config, proxy.assembly(), proxy.metrics(), set_level);
     let reloading = tokio::spawn(reloader.run(wishes, Arc::clone(&asked_to_reload)));
     let mut serving = std::pin::pin!(proxy.serve(log, wish));
-    loop {
+    let by_signal = loop {
         tokio::select! {
             // In this order: it says that it drains also where nothing is left to finish.
             biased;
-            () = drain.begun() => break,
+            () = drain.begun() => break false,
             served = serving.as_mut() => return served.map_err(told),
             asked = signals.next() => match asked {
-                Asked::End => drain.begin(),
+                Asked::End => break true,
                 Asked::Reload => asked_to_reload.notify_one(),
             },
         }
-    }
+    };
+    drain.begin();
     // What ends is not changed any more.
     reloading.abort();
-    tracing::info!("draining: exchanges under way may finish; a signal ends them");
+    tracing::info!("draining: exchanges under way may finish; a second signal ends them");
+    let twice = async {
+        // Whoever has had it drain by POST still sends the signal that everybody sends, and means no more by it.
+        if !by_signal {
+            signals.end().await;
+        }
+        signals.end().await;
+    };
     tokio::select! {
         served = serving => served.map_err(told)?,
-        () = signals.end() => return Err("ended at once by a second signal".into()),
+        () = twice => return Err("ended at once by a second signal".into()),
     }
     if drain.has_cut_off() {
         return Err(

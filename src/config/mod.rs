@@ -15,6 +15,7 @@ mod duration;
 mod guard;
 mod listen;
 mod naming;
+mod observe;
 mod presets;
 mod probe;
 pub mod problem;
@@ -87,6 +88,15 @@ pub struct Config {
     pub log_level: LevelFilter,
 }
 
+/// Where a running process is asked, and told, about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminPlace {
+    /// Its admin listener.
+    pub address: SocketAddr,
+    /// Where the token is of those who may change something, if they may at all.
+    pub token_file: Option<PathBuf>,
+}
+
 /// What the command line says; it wins over the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
@@ -107,6 +117,7 @@ struct Sections {
     upstream: Upstream,
     log: Log,
     guard: Guard,
+    observe: Option<exchange::observe::Settings>,
     rules: Rules,
 }
 
@@ -118,10 +129,10 @@ impl Config {
         sections.into_config().filter(|_| problems.is_empty()).ok_or(problems)
     }
 
-    /// Where the admin listener is of a process that has this file and these flags.
+    /// Where the admin listener is of a process that has this file and these flags, and its token.
     ///
     /// Whatever else may be wrong in the file is left alone: it may have been spoiled since that process read it.
-    pub fn admin(file: Option<(&str, &str)>, overrides: &Overrides) -> Result<SocketAddr, Problems> {
+    pub fn admin(file: Option<(&str, &str)>, overrides: &Overrides) -> Result<AdminPlace, Problems> {
         let mut problems = Problems::default();
         let is_toml =
             file.is_none_or(|(name, text)| Source::of_user(name, text).parse(&mut problems).is_some());
@@ -129,7 +140,8 @@ impl Config {
             return Err(problems);
         }
         let (sections, problems) = gather(file, overrides, false);
-        sections.admin.address.map(|address| address.value).ok_or(problems)
+        let Admin { address, token_file, .. } = sections.admin;
+        address.map(|address| AdminPlace { address: address.value, token_file }).ok_or(problems)
     }
 
     /// Looks for problems in a file, by its name and text. It may leave the upstream to the command line.
@@ -190,6 +202,7 @@ fn read_sections<'a>(
     let admin = root.section("admin", listen::admin);
     let log = root.section("log", listen::log);
     let guard = root.section("guard", |section| guard::guard(section, upstream.settle_time));
+    let observe_settings = root.section("observe", observe::observe);
     let surroundings = Surroundings {
         defaults: lowest_of_resources,
         shared: guard.shared,
@@ -200,13 +213,13 @@ fn read_sections<'a>(
     // Where the list of presets is itself wrong, their resources are no further problem.
     root.lay_over_lowest(presets.layers(guard.presets.as_deref().unwrap_or(&[Preset::XapiStrict])));
     let rules = root.section("resource", |section| resource::resources(section, &surroundings));
-    Sections { listen, admin, upstream, log, guard, rules }
+    Sections { listen, admin, upstream, log, guard, observe: observe_settings, rules }
 }
 
 impl Sections {
     /// The settings, if none is missing.
     fn into_config(self) -> Option<Config> {
-        let Self { listen, admin, upstream, log, guard, rules } = self;
+        let Self { listen, admin, upstream, log, guard, observe, rules } = self;
         let upstream = upstream.settings?;
         let validators = guard.validators?;
         Some(Config {
@@ -239,6 +252,7 @@ impl Sections {
                 linger: listen.linger?,
                 exchange_timeout: guard.exchange_timeout?,
                 detached_max: listen.detached_max?,
+                observe: observe?,
             },
             rules,
             log_level: log.level?,

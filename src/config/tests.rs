@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::problem::{Colours, Place, Problem};
 use super::*;
+use crate::exchange::observe::Sample;
 use crate::fingerprint::{Algorithm, Subject};
 use crate::guard::policy::{Mode, Treatment, Unconditional};
 use crate::guard::settle::ReadBack;
@@ -133,6 +134,11 @@ fn the_defaults_are_what_is_promised() {
             linger: Duration::from_secs(5),
             exchange_timeout: Duration::from_secs(300),
             detached_max: 64,
+            observe: exchange::observe::Settings {
+                serialise: true,
+                sample: Sample::new(1.0).expect("a share"),
+                etags: false,
+            },
         }
     );
     assert_eq!(config.upstream.authority, "127.0.0.1:8000");

@@ -26,6 +26,7 @@ use crate::semantics::cors::{self, Cors, Repair};
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::fields::{PROXY_STATUS, XAPI_VERSION, strip_hop_by_hop};
 use crate::semantics::last_modified;
+use crate::upstream::ahead::Ahead;
 use crate::upstream::forward::Answered;
 use crate::upstream::probe::Found;
 use crate::upstream::streamed::Streamed;
@@ -41,6 +42,8 @@ pub enum AnswerBody {
     Contents(Contents),
     /// The upstream's, as it comes.
     Streamed(Streamed),
+    /// The upstream's to an observed write, as it comes.
+    Ahead(Ahead),
 }
 
 /// What of a request shapes the answers that are made here.
@@ -81,6 +84,13 @@ impl Asked {
             hides_found: false,
             course,
         }
+    }
+
+    /// Repairs what the upstream says of CORS also where verdicts are not carried out: pages of other origins must be able
+    /// to read the entity-tags that they are shown, and to state them.
+    pub(super) fn repair_cors_of(&mut self, head: &Parts, rule: &Rule) {
+        let repair = Repair::of(&head.method, &head.headers, rule.xapi);
+        self.cors = repair.filter(|_| rule.cors == Cors::Repair);
     }
 
     /// Notes what the upstream says of CORS, for an answer that may yet be made here: without it no page could read
@@ -211,6 +221,13 @@ pub(super) fn relayed(mut response: Response<Streamed>) -> Answer {
     response.map(AnswerBody::Streamed)
 }
 
+/// The upstream's response whose contents are at hand, passed on as they came.
+pub(super) fn whole(head: http::response::Parts, contents: AnswerBody) -> Answer {
+    let mut answer = Response::from_parts(head, contents);
+    strip_hop_by_hop(answer.headers_mut(), true);
+    answer
+}
+
 /// The upstream's response to something on a guarded resource that is no current representation.
 ///
 /// Its ETag, if it has one, is no document's tag.
@@ -225,7 +242,7 @@ pub(super) fn written(mut response: Response<Answered>) -> Answer {
     strip_hop_by_hop(response.headers_mut(), true);
     response.map(|body| match body {
         Answered::Whole(contents) => AnswerBody::Contents(contents),
-        Answered::Oversized(streamed) => AnswerBody::Streamed(streamed),
+        Answered::Streamed(streamed) => AnswerBody::Streamed(streamed),
     })
 }
 
@@ -282,6 +299,8 @@ impl AnswerBody {
                 Self::Contents(contents)
             }
             Self::Streamed(streamed) => Self::Streamed(streamed.settling(unheld)),
+            // Only a write under a hold is read ahead of its client, and that settles by itself.
+            Self::Ahead(ahead) => Self::Ahead(ahead),
         }
     }
 }
@@ -299,6 +318,7 @@ impl Body for AnswerBody {
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {}))),
             Self::Streamed(streamed) => Pin::new(streamed).poll_frame(cx),
+            Self::Ahead(ahead) => Pin::new(ahead).poll_frame(cx),
         }
     }
 
@@ -306,6 +326,7 @@ impl Body for AnswerBody {
         match self {
             Self::Contents(contents) => contents.is_end_stream(),
             Self::Streamed(streamed) => streamed.is_end_stream(),
+            Self::Ahead(ahead) => ahead.is_end_stream(),
         }
     }
 
@@ -313,6 +334,7 @@ impl Body for AnswerBody {
         match self {
             Self::Contents(contents) => contents.size_hint(),
             Self::Streamed(streamed) => streamed.size_hint(),
+            Self::Ahead(ahead) => ahead.size_hint(),
         }
     }
 }

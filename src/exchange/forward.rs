@@ -30,7 +30,7 @@ impl Exchange {
         if self.untranslated.contains(&rule.name) {
             write.clearance = write.clearance.untranslated();
         }
-        let max = rule.document_max;
+        let max = Some(rule.document_max);
         let (head, contents, clearance) =
             (write.head.clone(), write.contents.clone(), write.clearance.clone());
         let forwarded = self.pool.forward(write, lease, max, || !client_left.is_cancelled()).await;

@@ -9,6 +9,7 @@ use http::request::Parts;
 use super::answer::{self, Answer, Asked};
 use super::failure::Failure;
 use super::outcome::Outcome;
+use super::recall::Lesson;
 use super::{Exchange, tag_of};
 use crate::body::contents::Contents;
 use crate::fingerprint::Algorithm;
@@ -26,6 +27,7 @@ use crate::upstream;
 use crate::upstream::probe::{Found, Probed};
 
 /// What a write asks for, and of whom: all that is known before anybody is asked.
+#[derive(Clone)]
 pub(super) struct Intent {
     pub(super) rule: Arc<Rule>,
     /// Fit for the next hop.
@@ -106,6 +108,18 @@ impl Exchange {
             outcome.recalled = true;
             return Ok(Probed::Found(Found::recalled(found)));
         }
+        self.probe(rule, head, identity, lesson, outcome).await
+    }
+
+    /// Asks what the resource holds, and remembers what it is told.
+    pub(super) async fn probe(
+        &self,
+        rule: &Rule,
+        head: &Parts,
+        identity: &Identity,
+        lesson: Option<Lesson>,
+        outcome: &mut Outcome,
+    ) -> Result<Probed, upstream::failure::Failure> {
         let asks = Instant::now();
         let probed = self.pool.probe(head, &super::reading(rule)).await;
         outcome.probe = Some(asks.elapsed());

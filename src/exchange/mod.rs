@@ -6,15 +6,17 @@ pub mod answer;
 mod course;
 pub mod detached;
 pub mod failure;
+mod foresee;
 mod forward;
 mod judge;
-mod observe;
+pub mod observe;
 pub mod outcome;
 mod read;
 mod recall;
 mod reconsider;
 mod relay;
 mod serve;
+mod show;
 pub mod steadiness;
 mod suspicion;
 mod write;
@@ -28,6 +30,7 @@ use http::header::{HOST, HeaderValue};
 use http::request::Parts;
 use tokio_util::task::TaskTracker;
 
+use self::observe::Observed;
 use self::steadiness::Steadiness;
 use crate::body::budget::Buffers;
 use crate::body::contents::Contents;
@@ -54,6 +57,8 @@ pub struct Settings {
     pub exchange_timeout: Duration,
     /// How many writes of one connection may go on although nobody waits for them.
     pub detached_max: usize,
+    /// What observe mode costs and shows.
+    pub observe: observe::Settings,
 }
 
 /// What the exchanges of all cores share.
@@ -69,6 +74,8 @@ pub struct Shared {
     pub untranslated: Arc<Untranslated>,
     /// The resources whose upstream may never answer alike.
     pub steadiness: Arc<Steadiness>,
+    /// What observe mode has asked and seen.
+    pub observed: Arc<Observed>,
     /// How much may be held.
     pub buffers: Buffers,
     /// Whether the process is about to end.

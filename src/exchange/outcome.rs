@@ -34,6 +34,8 @@ pub struct Outcome {
     pub is_alternate: bool,
     /// The verdict on a write, where one was reached.
     pub verdict: Option<&'static str>,
+    /// In observe mode, what an enforcing proxy would have answered by itself.
+    pub foreseen: Option<StatusCode>,
     /// What it took for a stated entity-tag to name the current representation, where that was learned.
     pub repairs: Repairs,
     /// Whether a write states an entity-tag that its peer was given only just before.
@@ -62,6 +64,7 @@ impl Outcome {
             mode: None,
             is_alternate: false,
             verdict: None,
+            foreseen: None,
             repairs: Repairs::NONE,
             suspicious: false,
             failure: None,

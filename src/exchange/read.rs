@@ -105,7 +105,7 @@ impl Exchange {
     }
 }
 
-fn joined(head: http::response::Parts, body: Paced, lease: Lease) -> Response<Streamed> {
+pub(super) fn joined(head: http::response::Parts, body: Paced, lease: Lease) -> Response<Streamed> {
     Response::from_parts(head, Streamed::new(body, lease))
 }
 
@@ -132,7 +132,7 @@ fn without_body_for_head(answer: Answer, wants_body: bool) -> Answer {
     Response::from_parts(head, AnswerBody::Contents(Contents::default()))
 }
 
-fn is_event_stream(head: &http::response::Parts) -> bool {
+pub(super) fn is_event_stream(head: &http::response::Parts) -> bool {
     // An event stream has no end, so there is nothing to wait for.
     head.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }
@@ -145,7 +145,7 @@ fn failed(current: &Current) -> Refusal {
     }
 }
 
-fn broken(interrupted: Interrupted) -> Failure {
+pub(super) fn broken(interrupted: Interrupted) -> Failure {
     Failure::Upstream(match interrupted {
         Interrupted::Stalled => failure::Failure::ResponseTimeout,
         Interrupted::Broken(_) => failure::Failure::ResponseIncomplete,

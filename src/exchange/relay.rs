@@ -45,12 +45,12 @@ impl Exchange {
 }
 
 /// Safe methods may be sent again when a kept-alive connection turns out to be closed (RFC 9110 §9.2.2).
-fn purpose(method: &Method) -> Purpose {
+pub(super) fn purpose(method: &Method) -> Purpose {
     if method.is_safe() { Purpose::Repeatable } else { Purpose::Once }
 }
 
 /// What is told of a request that got no answer: whether it may have changed something.
-fn unanswered(failure: upstream::failure::Failure, purpose: Purpose) -> Failure {
+pub(super) fn unanswered(failure: upstream::failure::Failure, purpose: Purpose) -> Failure {
     match purpose {
         Purpose::Repeatable => Failure::Upstream(failure),
         Purpose::Once if failure.is_before_sending() => Failure::Unsent(failure),

@@ -75,7 +75,7 @@ impl Exchange {
         outcome.mode = Some(rule.mode);
         *asked = Asked::of(&head, Some(rule), asked.course.clone());
         if rule.mode == Mode::Observe {
-            return self.observe(rule, spelling, head, body, outcome).await;
+            return self.observe(rule, spelling, head, body, asked, outcome).await;
         }
         let course = asked.course.clone();
         course.bound(self.guarded(rule, spelling, head, body, asked, outcome)).await

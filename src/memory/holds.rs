@@ -628,6 +628,40 @@ mod tests {
         assert!(matches!(holds.take(scope("a")).await, Err(Denied::Unsettled(_))));
     }
 
+    #[test]
+    fn the_end_of_a_runtime_gives_back_once_what_was_held_on_it() {
+        let holds = holds(|_| {});
+        let current_thread = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let core = current_thread().expect("a runtime");
+        core.block_on(async {
+            for name in ["held", "in flight"] {
+                let hold = holds.take(scope(name)).await.expect("free");
+                let (hold, in_flight) = match name {
+                    "held" => (Some(hold), None),
+                    _ => (None, Some(hold.begin())),
+                };
+                tokio::spawn(async move {
+                    let _both = (hold, in_flight);
+                    std::future::pending::<()>().await;
+                });
+                let holds = Arc::clone(&holds);
+                tokio::spawn(async move { holds.take(scope(name)).await.map(drop) });
+            }
+            tokio::task::yield_now().await;
+            assert_eq!(holds.table.waiting.load(Ordering::Relaxed), 2);
+        });
+        drop(core);
+        assert_eq!(holds.table.waiting.load(Ordering::Relaxed), 0);
+        assert!(holds.table.slots.get(&scope("held")).is_none(), "nobody uses it");
+        let left = holds.table.slots.get(&scope("in flight")).expect("it is unsettled");
+        assert!(left.users == 0 && left.turn.available_permits() == 1 && left.unsettled.is_some());
+        drop(left);
+        current_thread().expect("another runtime").block_on(async {
+            holds.take(scope("held")).await.expect("free");
+            assert!(matches!(holds.take(scope("in flight")).await, Err(Denied::Unsettled(_))));
+        });
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_write_withdraws_what_is_known_before_it_goes_and_for_ever() {
         let holds = withdrawing();

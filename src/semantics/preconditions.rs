@@ -1,7 +1,7 @@
 //! What a client stated about the representation it means to read or to change (RFC 9110 §13.1).
 
-use http::HeaderMap;
 use http::header::{IF_MATCH, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue};
 
 use super::entity_tag::{Comparison, EntityTag, is_etagc};
 use super::repair::{Repair, Repairs};
@@ -64,10 +64,32 @@ impl Preconditions {
     /// Reads both fields of a request. Several lines of one field are one list (RFC 9110 §5.3).
     pub fn from_fields(fields: &HeaderMap, matching: Matching) -> Self {
         let read = |name| {
-            let lines: Vec<&[u8]> = fields.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
+            let lines: Vec<&[u8]> = fields.get_all(name).iter().map(HeaderValue::as_bytes).collect();
             (!lines.is_empty()).then(|| Condition::parse(&lines.join(&b","[..]), matching))
         };
         Self { if_match: read(IF_MATCH), if_none_match: read(IF_NONE_MATCH) }
+    }
+
+    /// What the client would have stated if it had been given `ours` where the upstream gave it `theirs`.
+    ///
+    /// What is a tag of the upstream as it is compared anyway stays what it is.
+    pub fn given(&self, ours: &EntityTag, theirs: &Stated) -> Self {
+        let becomes = |stated: &Stated| match stated.given(ours, theirs) {
+            Some(given) if *stated != *theirs || stated.quoting != Quoting::Once || stated.tag.is_weak() => {
+                Member::Replaced(given)
+            }
+            Some(_) | None => Member::Kept,
+        };
+        let given = |condition: &Option<Condition>| condition.as_ref()?.rewritten(becomes);
+        Self { if_match: given(&self.if_match), if_none_match: given(&self.if_none_match) }
+    }
+
+    /// True when either field lists an entity-tag that is like this.
+    pub fn lists(&self, is_like: impl Fn(&Stated) -> bool) -> bool {
+        [&self.if_match, &self.if_none_match].into_iter().flatten().any(|condition| match condition {
+            Condition::Tags(tags) => tags.iter().any(&is_like),
+            Condition::Any | Condition::QuotedAny | Condition::Malformed => false,
+        })
     }
 
     /// True when the client stated nothing at all.
@@ -79,6 +101,17 @@ impl Preconditions {
     pub fn is_malformed(&self) -> bool {
         [&self.if_match, &self.if_none_match].into_iter().flatten().any(|c| *c == Condition::Malformed)
     }
+}
+
+/// What becomes of one member of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Member {
+    /// It stays as it was stated.
+    Kept,
+    /// It is taken out.
+    TakenOut,
+    /// This one stands in its place.
+    Replaced(Stated),
 }
 
 impl Condition {
@@ -116,6 +149,26 @@ impl Condition {
         }
     }
 
+    /// The same list after each of its members became what `becomes` says; nothing where no member is left, and the
+    /// condition as it was where none changed.
+    pub fn rewritten(&self, becomes: impl Fn(&Stated) -> Member) -> Option<Self> {
+        let Self::Tags(tags) = self else { return Some(self.clone()) };
+        let rewritten = tags.iter().filter_map(|stated| match becomes(stated) {
+            Member::Kept => Some(stated.clone()),
+            Member::TakenOut => None,
+            Member::Replaced(other) => Some(other),
+        });
+        let tags: Vec<Stated> = rewritten.collect();
+        (!tags.is_empty()).then_some(Self::Tags(tags))
+    }
+
+    /// A list as a field value, each member in the form in which it was stated; nothing for what is no list.
+    pub fn to_field(&self) -> Option<HeaderValue> {
+        let Self::Tags(tags) = self else { return None };
+        let members: Vec<Vec<u8>> = tags.iter().map(Stated::to_bytes).collect();
+        HeaderValue::from_bytes(&members.join(&b", "[..])).ok()
+    }
+
     /// The entity-tags that the field lists; none for `*`.
     pub fn tags(&self) -> impl Iterator<Item = &EntityTag> {
         let listed = match self {
@@ -127,6 +180,55 @@ impl Condition {
 }
 
 impl Stated {
+    /// Reads one entity-tag in any form that servers and clients give it.
+    pub fn read(value: &HeaderValue) -> Option<Self> {
+        match members(value.as_bytes())?.as_slice() {
+            [one] => Some(one.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether this is a form of a tag of ours, whose opaque-tags are the hexadecimal digits of digests with this many
+    /// bytes.
+    pub fn is_of_digest(&self, bytes: usize) -> bool {
+        let opaque = without_coding(self.tag.opaque());
+        opaque.len() == 2 * bytes && opaque.iter().all(u8::is_ascii_hexdigit)
+    }
+
+    /// What this would be if its client had been given `ours` where it was given `theirs`; nothing where it is no form of
+    /// `theirs`.
+    ///
+    /// What was done to the one on the way would have been done to the other.
+    pub fn given(&self, ours: &EntityTag, theirs: &Self) -> Option<Self> {
+        let suffix = self.tag.opaque().strip_prefix(theirs.tag.opaque())?;
+        let is_suffixed = without_coding(self.tag.opaque()) == theirs.tag.opaque();
+        (suffix.is_empty() || is_suffixed).then_some(())?;
+        let weak = self.tag.is_weak() && !theirs.tag.is_weak();
+        let quoting = if self.quoting == theirs.quoting { Quoting::Once } else { self.quoting };
+        Some(Self { tag: EntityTag::new(weak, &[ours.opaque(), suffix].concat())?, quoting })
+    }
+
+    /// Whether this is a form of a tag of ours.
+    pub fn is_form_of_ours(&self, ours: &EntityTag) -> bool {
+        self.as_form_of(ours, Comparison::Weak).is_some()
+    }
+
+    /// Whether this is a form of another one, as hops and clients change it.
+    pub fn is_form_of(&self, other: &Self) -> bool {
+        self.given(&other.tag, other).is_some()
+    }
+
+    /// The form in which it was stated.
+    fn to_bytes(&self) -> Vec<u8> {
+        let (weak, opaque) = (if self.tag.is_weak() { &b"W/"[..] } else { b"" }, self.tag.opaque());
+        let quotes = match self.quoting {
+            Quoting::Once => &b"\""[..],
+            Quoting::Never => b"",
+            Quoting::Twice => b"\"\"",
+        };
+        [weak, quotes, opaque, quotes].concat()
+    }
+
     /// Whether this member names the current representation, by our tag, its alias, or the upstream's own, and which
     /// repairs that took.
     ///

@@ -74,7 +74,7 @@ impl Repairs {
     }
 
     /// The same set, with this kind in it if it was needed.
-    pub(super) fn with(self, repair: Repair, needed: bool) -> Self {
+    pub fn with(self, repair: Repair, needed: bool) -> Self {
         Self(if needed { self.0 | repair.bit() } else { self.0 })
     }
 }

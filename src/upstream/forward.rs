@@ -45,8 +45,9 @@ pub enum Forwarded {
 pub enum Answered {
     /// It is complete.
     Whole(Contents),
-    /// It is larger than may be held, and the rest is yet to come. The upstream is long done with the write then.
-    Oversized(Streamed),
+    /// The rest is yet to come: it is larger than may be held, and the upstream is long done with the write then; or it
+    /// was not waited for.
+    Streamed(Streamed),
 }
 
 impl Pool {
@@ -60,7 +61,7 @@ impl Pool {
         self.lend(Purpose::Once).await
     }
 
-    /// Sends a write under its hold, and reads the whole answer.
+    /// Sends a write under its hold, and reads the whole answer; or its head alone, where no `answer_max` is given.
     ///
     /// A write is sent a second time only when not one byte of it was sent the first time, and only as long as
     /// `wanted` says that its client is still there. At most `answer_max` bytes of the answer are held.
@@ -68,7 +69,7 @@ impl Pool {
         self: &Arc<Self>,
         write: Write,
         lease: Lease,
-        answer_max: u64,
+        answer_max: Option<u64>,
         wanted: impl Fn() -> bool,
     ) -> Forwarded {
         let Write { hold, clearance, mut head, contents } = write;
@@ -101,19 +102,23 @@ impl Pool {
         self: &Arc<Self>,
         mut lease: Lease,
         request: Request<Outgoing>,
-        answer_max: u64,
+        answer_max: Option<u64>,
     ) -> Result<Response<Answered>, Unanswered> {
         let time = self.settings().response_timeout;
         let (head, body) = lease.send(request, time).await?.into_parts();
+        let body = Paced::new(body, time);
+        let Some(answer_max) = answer_max else {
+            return Ok(Response::from_parts(head, Answered::Streamed(Streamed::new(body, lease))));
+        };
         // A scope must not be held for as long as an upstream cares to trickle.
-        let collected = timeout(time, Paced::new(body, time).collect(answer_max, self.reads())).await;
+        let collected = timeout(time, body.collect(answer_max, self.reads())).await;
         let body = match collected.unwrap_or(Err(Interrupted::Stalled)) {
             Ok(Collected::Whole(contents)) => {
                 lease.give_back();
                 Answered::Whole(contents)
             }
             Ok(Collected::TooLarge(body) | Collected::OverBudget(body)) => {
-                Answered::Oversized(Streamed::new(body, lease))
+                Answered::Streamed(Streamed::new(body, lease))
             }
             Err(broken) => return Err(Unanswered { failure: interrupted(broken), unsent: None }),
         };
@@ -165,7 +170,7 @@ mod tests {
         let pool = Pool::new(Settings::of(&listener), Arc::new(Semaphore::new(8)), Budget::new(1 << 20));
 
         let lease = closed(&listener, &pool).await;
-        let forwarded = pool.forward(write().await, lease, 10, || false).await;
+        let forwarded = pool.forward(write().await, lease, Some(10), || false).await;
         assert!(matches!(forwarded, Forwarded::Unsent(..)), "nobody wants it any more");
 
         let lease = closed(&listener, &pool).await;
@@ -174,7 +179,7 @@ mod tests {
             let read = second.read(&mut [0; 16]).await;
             assert!(read.expect("a request") > 0);
         };
-        let (forwarded, ()) = tokio::join!(pool.forward(write().await, lease, 10, || true), unanswered);
+        let (forwarded, ()) = tokio::join!(pool.forward(write().await, lease, Some(10), || true), unanswered);
         assert!(matches!(forwarded, Forwarded::Lost(..)), "it was sent on a connection of its own");
     }
 }

@@ -1,5 +1,6 @@
 //! The server behind us: connections to it, what goes on to it, and asking it what it holds.
 
+pub mod ahead;
 pub mod connect;
 pub mod decode;
 pub mod failure;

@@ -102,6 +102,55 @@ async fn all_waiters_together_are_bounded_too() {
 }
 
 #[tokio::test]
+async fn writers_in_line_get_their_turn_while_the_proxy_drains() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut barrier = Barrier::open(&proxy).await;
+    store.close_gate(On::Writes);
+    let mut writers = Vec::new();
+    for n in 0..3 {
+        let mut writer = proxy.arrive().await;
+        writer.request("PUT", &state("a"), &[V1], format!("{n}").as_bytes()).await;
+        barrier.pass().await;
+        writers.push(writer);
+    }
+    store.until_writes(1).await;
+    proxy.signal("TERM");
+    proxy.says("draining").await;
+    assert_eq!(store.writes().len(), 1);
+    store.open_gate();
+    for writer in &mut writers {
+        assert_eq!(writer.answer("PUT").await.status, 204);
+    }
+    assert_eq!(proxy.ended().await, Some(0));
+    assert_eq!(store.document(&state("a")).unwrap(), b"2");
+}
+
+#[tokio::test]
+async fn a_write_that_is_cut_off_with_its_runtime_is_known_to_the_next_process() {
+    let store = Store::start();
+    let folder = tempfile::tempdir().unwrap();
+    let config =
+        format!("[guard]\nstate-dir = {:?}\ndrain-timeout = \"100ms\"\nhold-wait = \"0s\"", folder.path());
+    let mut proxy = Proxy::configured(&store, &config);
+    proxy.panics_are_expected();
+    store.close_gate(On::Writes);
+    let (mut writer, mut waiter) = (proxy.connect().await, proxy.connect().await);
+    writer.request("PUT", &state("a"), &[V1], b"1").await;
+    store.until_writes(1).await;
+    // One whose client has left is cut off too.
+    waiter.request("PUT", &state_of("other", "a"), &[V1], b"1").await;
+    store.until_writes(2).await;
+    drop(waiter);
+    proxy.signal("TERM");
+    assert_eq!(proxy.ended().await, Some(1));
+    store.open_gate();
+    let next = Proxy::configured(&store, &config);
+    assert_failure(&next.send("PUT", &state_of("third", "a"), &[V1], "2").await, 503);
+    assert_eq!(store.writes().len(), 2);
+}
+
+#[tokio::test]
 async fn reads_never_wait_for_a_hold() {
     let store = Store::start();
     store.hold(&state("a"), "old");

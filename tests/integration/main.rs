@@ -17,6 +17,7 @@ mod checkout;
 mod command;
 mod cors;
 mod deadline;
+mod drain;
 mod evaluate;
 mod forward;
 mod forwarded;

@@ -1,11 +1,19 @@
 //! Observe mode: the verdict is reached and logged; nothing is refused, held up or altered.
 
-use crate::support::proxy::Proxy;
-use crate::support::store::{On, Store, Tags};
-use crate::support::upstreams;
-use crate::support::xapi::{ACTIVITY, AGENT, JSON, V1, V2, agent_profile, state, state_ids};
+use serde_json::{Value, json};
+
+use crate::support::proxy::{Barrier, Proxy, url};
+use crate::support::store::{Misdeed, On, Store, Tags};
+use crate::support::wire::Ending;
+use crate::support::xapi::{ACTIVITY, AGENT, JSON, V1, V2, agent_profile, state, state_ids, state_of};
+use crate::support::{sha1_tag, upstreams, within};
 
 const STALE: (&str, &str) = ("If-Match", "\"0000000000000000000000000000000000000000\"");
+
+/// In front of a store with a configuration, refusing nothing.
+fn observing(store: &Store, config: &str) -> Proxy {
+    Proxy::spawn(&url(store), config, &["--observe"])
+}
 
 #[tokio::test]
 async fn a_write_that_would_be_refused_goes_on_as_it_came() {
@@ -191,5 +199,333 @@ async fn what_would_be_refused_for_its_form_is_noted() {
         proxy.send(method, &target, &fields, "").await;
         let line = proxy.logged(method, |line| line["method"] == method).await;
         assert_eq!(line["verdict"], "ambiguous", "{method} {target}");
+    }
+}
+
+/// Lets as many writes wait in line as fit, and sends one more.
+#[tokio::test]
+async fn a_full_queue_refuses_nobody() {
+    for (bound, word) in [
+        ("hold-queue = 1", "queue-full"),
+        ("hold-waiters = 1", "queue-full"),
+        ("scopes-max = 1", "queue-full"),
+        ("start-settle = \"1h\"", "unsettled"),
+    ] {
+        let store = Store::start();
+        let proxy = Proxy::spawn(&url(&store), &format!("[guard]\n{bound}"), &["--observe"]);
+        let mut barrier = Barrier::open(&proxy).await;
+        store.close_gate(On::Writes);
+        let mut writers = Vec::new();
+        let targets = if bound.starts_with("scopes") { ["a", "b", "c"] } else { ["a", "a", "a"] };
+        for course in targets {
+            let mut writer = proxy.connect().await;
+            writer.request("PUT", &state_of(course, "s"), &[V1], b"1").await;
+            barrier.pass().await;
+            writers.push(writer);
+        }
+        // The one in line does not arrive, where there is a line; the last one does.
+        store.until_writes(2).await;
+        store.open_gate();
+        for writer in &mut writers {
+            assert_eq!(writer.answer("PUT").await.status, 204, "{bound}");
+        }
+        let line = proxy.logged(bound, |line| line["verdict"] == word).await;
+        assert_eq!(line["status"], 204);
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_budget_is_streamed() {
+    let store = Store::start();
+    let proxy = observing(&store, "[guard]\nbuffered-writes-max = \"1KiB\"\ndocument-max = \"1KiB\"");
+    let mut first = proxy.connect().await;
+    let half = "x".repeat(700);
+    first.write(format!("PUT {} HTTP/1.1\r\nHost: h\r\nContent-Length: 900\r\n\r\n{half}", state("a"))).await;
+    first.is_silent().await;
+    Barrier::open(&proxy).await.pass().await;
+    assert_eq!(proxy.send("PUT", &state_of("b", "b"), &[V1], "x".repeat(700)).await.status, 204);
+    first.write("x".repeat(200)).await;
+    assert_eq!(first.answer("PUT").await.status, 204);
+    proxy.logged("over budget", |line| line["verdict"] == "over-budget" && line["status"] == 204).await;
+}
+
+/// There is nothing to send on. A server without a proxy says the same.
+#[tokio::test]
+async fn a_body_that_stalls_is_the_clients_own_failure() {
+    let store = Store::start();
+    let proxy = observing(&store, "[listen]\nbody-timeout = \"100ms\"");
+    let mut client = proxy.connect().await;
+    client.write(format!("PUT {} HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nhalf", state("a"))).await;
+    assert_eq!(client.answer("PUT").await.status, 408);
+    assert!(store.writes().is_empty());
+}
+
+/// What comes in time, and what never ends: a writer sees it as it comes, and the next one has its turn.
+#[tokio::test]
+async fn an_answer_passes_as_it_comes_and_holds_nobody_up() {
+    let trickle = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+    let store = Store::with(|knobs| knobs.misdeed = Some((On::Marked, Misdeed::Says(trickle.to_owned()))));
+    let proxy = observing(&store, "upstream.response-timeout = \"300ms\"\nguard.hold-wait = \"100ms\"");
+    let mut first = proxy.connect().await;
+    first.request("PUT", &state("a"), &[V1, ("X-Gate", "")], b"1").await;
+    let head = within("the head before the end", first.wire.head()).await.unwrap();
+    assert_eq!(head.word(1), "200");
+    // The hold is given up after response-timeout, or this one waits in vain; it goes on all the same.
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1], "2").await.status, 204);
+}
+
+#[tokio::test]
+async fn a_long_answer_is_not_cut_off() {
+    let trickle = "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n";
+    let store =
+        Store::with(|knobs| knobs.misdeed = Some((On::Writes, Misdeed::Trickles(trickle.to_owned()))));
+    let proxy = observing(&store, "upstream.response-timeout = \"100ms\"");
+    let answer = proxy.send("PUT", &state("a"), &[V1], "1").await;
+    // It takes eight times as long as a whole answer may.
+    assert_eq!((answer.status, answer.body.len(), answer.ending), (200, 40, Ending::Complete));
+}
+
+/// A hold ends with its answer, and not with its client.
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_holds_nobody_up() {
+    let store = Store::start();
+    let large = "x".repeat(8 << 20);
+    let length = large.len();
+    store.answer("/large", format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{large}"));
+    let notes = "[resource.large]\npath = \"/large\"\nidentity = [\"path\"]\n";
+    let proxy = observing(&store, &format!("guard.hold-wait = \"1h\"\n{notes}"));
+    let mut first = proxy.connect().await;
+    first.request("PUT", "/large", &[], b"1").await;
+    within("the head", first.wire.head()).await.unwrap();
+    let mut second = proxy.connect().await;
+    second.request("PUT", "/large", &[], b"2").await;
+    store.until_writes(2).await;
+}
+
+#[tokio::test]
+async fn a_question_that_takes_long_is_given_up() {
+    let store = upstreams::silent(On::Reads);
+    let proxy = observing(&store, "upstream.read-back-timeout = \"100ms\"");
+    assert_eq!(proxy.send("PUT", &agent_profile("a"), &[V1], "1").await.status, 204);
+    proxy.logged("given up", |line| line["verdict"] == "unknown" && line["probe_ms"].is_number()).await;
+}
+
+/// An observed client holds what the upstream gave it, in whatever form, or what hops and it itself made of that.
+#[tokio::test]
+async fn a_client_is_up_to_date_by_our_tag_and_by_the_upstreams() {
+    let ours = sha1_tag("{}");
+    for (theirs, forms) in [
+        ("\"t-1\"", vec!["\"t-1\"", "t-1", "W/\"t-1\"", "\"t-1-gzip\"", "\"\"t-1\"\""]),
+        ("W/\"t-1\"", vec!["W/\"t-1\"", "\"t-1\"", "t-1"]),
+        ("t-1", vec!["t-1", "\"t-1\""]),
+    ] {
+        let store = Store::start();
+        store.hold(&state("a"), "{}");
+        let fields = vec![("ETag", theirs)];
+        store.set(|knobs| knobs.fields = fields);
+        let proxy = Proxy::observing(&store);
+        for form in forms.into_iter().chain([ours.as_str()]) {
+            store.hold(&state("a"), "{}");
+            for (field, verdict) in [("If-Match", "forward"), ("If-None-Match", "if-none-match-failed")] {
+                let marked = [V1, (field, form), ("X-Mark", verdict)];
+                let before = proxy.log().len();
+                assert_eq!(proxy.send("PUT", &state("a"), &marked, "{}").await.status, 204);
+                let line = logged_after(&proxy, before).await;
+                assert_eq!(line["verdict"], verdict, "{field}: {form} before {theirs}");
+            }
+        }
+        for stale in ["\"t-2\"", "t-11", "W/\"t\""] {
+            let before = proxy.log().len();
+            assert_eq!(proxy.send("PUT", &state("a"), &[V1, ("If-Match", stale)], "{}").await.status, 204);
+            assert_eq!(logged_after(&proxy, before).await["verdict"], "if-match-failed", "{stale}");
+        }
+    }
+}
+
+/// The line of the PUT that follows on so many lines.
+async fn logged_after(proxy: &Proxy, before: usize) -> Value {
+    within("its line", async {
+        loop {
+            let lines = proxy.log();
+            match lines.into_iter().skip(before).find(|line| line["method"] == "PUT") {
+                Some(line) => return line,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_put_that_comes_twice_is_foreseen_as_a_replay_and_goes_on_twice() {
+    let store = Store::start();
+    store.hold(&state("a"), "{}");
+    let proxy = Proxy::observing(&store);
+    let tag = sha1_tag("{}");
+    for verdict in ["forward", "replay"] {
+        let answer = proxy.send("PUT", &state("a"), &[V1, JSON, ("If-Match", &tag)], "{\"n\":1}").await;
+        assert_eq!((answer.status, answer.field("proxy-status")), (204, None));
+        proxy.logged(verdict, |line| line["verdict"] == verdict && line["status"] == 204).await;
+    }
+    assert_eq!(store.writes().len(), 2);
+    // What would have been refused the first time is no replay the second time.
+    for count in 1..=2 {
+        proxy.send("PUT", &state("a"), &[V1, JSON, STALE], "{\"n\":2}").await;
+        within("two lines", async {
+            while proxy.log().iter().filter(|line| line["verdict"] == "if-match-failed").count() < count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_sha1_of_what_was_sent_is_foreseen_as_an_alias() {
+    let store = Store::with(|knobs| {
+        knobs.reserialises = true;
+        knobs.tags = Tags::Random;
+    });
+    let proxy = Proxy::observing(&store);
+    let spelled = "{ \"n\" : 1 }";
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1, JSON], spelled).await.status, 204);
+    let alias = sha1_tag(spelled);
+    proxy.send("PUT", &state("a"), &[V1, JSON, ("If-Match", alias.trim_matches('"'))], "{\"n\":2}").await;
+    let line = proxy.logged("an alias", |line| line["repairs"].is_array()).await;
+    assert_eq!((&line["verdict"], &line["repairs"]), (&json!("forward"), &json!(["unquoted", "alias"])));
+}
+
+#[tokio::test]
+async fn without_serialise_nobody_waits_and_the_verdict_is_reached() {
+    let store = Store::start();
+    let proxy = observing(&store, "guard.hold-wait = \"1h\"\nobserve.serialise = false");
+    store.close_gate(On::Writes);
+    let mut writers = Vec::new();
+    for body in [b"1", b"2"] {
+        let mut writer = proxy.connect().await;
+        writer.request("PUT", &state("a"), &[V1, STALE], body).await;
+        writers.push(writer);
+    }
+    store.until_writes(2).await;
+    store.open_gate();
+    for mut writer in writers {
+        assert_eq!(writer.answer("PUT").await.status, 204);
+    }
+    let line = proxy.logged("the verdict", |line| line["verdict"] == "if-match-failed").await;
+    assert_eq!(line["hold_ms"], Value::Null);
+}
+
+#[tokio::test]
+async fn only_a_sample_costs_a_question() {
+    let store = Store::start();
+    let proxy = observing(&store, "observe.sample = 0.0");
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1, STALE], "1").await.status, 204);
+    proxy.logged("not asked", |line| line["verdict"] == "not-sampled").await;
+    // What can be told without asking is told.
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1], "1").await.status, 204);
+    proxy.logged("told", |line| line["verdict"] == "forward").await;
+    assert_eq!(store.seen().len(), 2, "{:#?}", store.seen());
+
+    let proxy = observing(&store, "observe.sample = 0.5");
+    store.forget();
+    for _ in 0..20 {
+        assert_eq!(proxy.send("PUT", &state("a"), &[V1, STALE], "1").await.status, 204);
+    }
+    let asked = store.seen().iter().filter(|seen| !seen.is_write()).count();
+    assert!((9..=11).contains(&asked), "{asked} of 20");
+}
+
+#[tokio::test]
+async fn our_tags_are_shown_where_the_upstream_shows_none_and_never_reach_it() {
+    let store = Store::with(|knobs| knobs.chunks = true);
+    let proxy = observing(&store, "observe.etags = true");
+    store.hold(&state("a"), "{\"n\":1}");
+    let read = proxy.send("GET", &state("a"), &[V1, ("Accept-Encoding", "gzip")], "").await;
+    let tag = sha1_tag("{\"n\":1}");
+    assert_eq!((read.status, read.etag(), read.text().as_str()), (200, Some(tag.as_str()), "{\"n\":1}"));
+    assert_eq!(read.field("cache-control"), None);
+    assert_eq!(store.seen()[0].field("accept-encoding"), Some("gzip"), "asked as the client asked");
+
+    let again = proxy.send("GET", &state("a"), &[V1, ("If-None-Match", &tag)], "").await;
+    assert_eq!((again.status, again.etag()), (200, Some(tag.as_str())));
+    let weak = format!("W/{tag}, \"x-1\"");
+    for (field, stated, goes_on, verdict) in [
+        ("If-Match", tag.as_str(), None, "forward"),
+        ("If-Match", tag.as_str(), None, "replay"),
+        ("If-Match", weak.as_str(), Some("\"x-1\""), "if-match-failed"),
+        ("If-None-Match", "*", Some("*"), "if-none-match-failed"),
+        ("If-Match", STALE.1, None, "if-match-failed"),
+    ] {
+        store.forget();
+        let fields = [V1, JSON, (field, stated), ("If-Unmodified-Since", "Mon, 01 Jan 2024 00:00:00 GMT")];
+        let before = proxy.log().len();
+        assert_eq!(proxy.send("PUT", &state("a"), &fields, "{\"n\":2}").await.status, 204);
+        assert_eq!(logged_after(&proxy, before).await["verdict"], verdict);
+        let write = &store.writes()[0];
+        assert_eq!(write.field(field), goes_on, "{stated}");
+        let date = write.field("if-unmodified-since");
+        assert_eq!(date.is_some(), goes_on.is_some(), "out of force beside If-Match");
+    }
+    assert!(store.seen().iter().all(|seen| seen.field("if-none-match") != Some(tag.as_str())));
+}
+
+#[tokio::test]
+async fn our_tags_are_concealed_in_a_form_too() {
+    let store = Store::start();
+    let proxy = observing(&store, "observe.etags = true");
+    let tag = sha1_tag("{}");
+    store.hold(&state("a"), "{}");
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let (path, query) =
+        state("a").split_once('?').map(|(path, query)| (path.to_owned(), query.to_owned())).unwrap();
+    let read = proxy.send("POST", &format!("{path}?method=GET"), &[V1, form], &query).await;
+    assert_eq!((read.status, read.etag()), (200, Some(tag.as_str())));
+    let body = format!("{query}&If-Match={}&content=%7B%7D", tag.replace('"', "%22"));
+    assert_eq!(proxy.send("POST", &format!("{path}?method=PUT"), &[V1, form], body).await.status, 204);
+    let write = &store.writes()[0];
+    assert_eq!(
+        (write.method.as_str(), write.target.as_str()),
+        ("POST", format!("{path}?method=PUT").as_str())
+    );
+    let sent = String::from_utf8_lossy(&write.body).into_owned();
+    assert!(!sent.contains(tag.trim_matches('"')) && sent.contains("content=%7B%7D"), "{sent}");
+}
+
+/// Taken out, a tag of the upstream's would let a write through that it refuses.
+#[tokio::test]
+async fn the_upstreams_own_tags_stay_although_they_look_like_ours() {
+    let theirs = format!("\"{}\"", "a1".repeat(20));
+    let field: &'static str = Box::leak(theirs.clone().into_boxed_str());
+    for sample in ["1.0", "0.0"] {
+        let store = Store::with(|knobs| knobs.fields.push(("ETag", field)));
+        let proxy = observing(&store, &format!("observe = {{ etags = true, sample = {sample} }}"));
+        store.hold(&state("a"), "{}");
+        // Nobody has read anything: it is asked for whatever the sample says.
+        proxy.send("PUT", &state("a"), &[V1, STALE], "{}").await;
+        assert_eq!(store.seen()[0].method, "GET");
+        assert_eq!(store.writes()[0].field("if-match"), Some(STALE.1));
+        assert_eq!(proxy.get(&state("a")).await.etag(), Some(field), "the upstream's own");
+        store.forget();
+        proxy.send("PUT", &state("a"), &[V1, ("If-Match", field)], "{}").await;
+        assert_eq!(store.writes()[0].field("if-match"), Some(field));
+        // Ours is known only where the upstream was asked; a client may compute it without having been shown it.
+        store.forget();
+        let ours = sha1_tag("{}");
+        proxy.send("PUT", &state("a"), &[V1, ("If-Match", &ours)], "{}").await;
+        let goes_on = if sample == "1.0" { field } else { &ours };
+        assert_eq!(store.writes()[0].field("if-match"), Some(goes_on));
+    }
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_may_read_and_state_the_tags_that_are_shown() {
+    let store = Store::with(|knobs| knobs.fields.push(("Access-Control-Allow-Origin", "*")));
+    store.hold(&state("a"), "{}");
+    let page = [V1, ("Origin", "https://courses.example")];
+    for (config, exposed) in [("observe.etags = true", true), ("observe.etags = false", false)] {
+        let proxy = observing(&store, config);
+        let answer = proxy.send("GET", &state("a"), &page, "").await;
+        let names = answer.field("access-control-expose-headers").unwrap_or_default().to_ascii_lowercase();
+        assert_eq!(names.contains("etag"), exposed, "{answer:?}");
     }
 }

@@ -572,19 +572,20 @@ mod traps {
         let long = proxy.send("PUT", &target, &[V1, WHO, JSON], "longer than 10 bytes").await;
         assert_eq!(long.status, 204);
         assert_eq!(methods(&store), ["PUT"]);
-        assert_eq!(put(&proxy, &target, "0", "2").await.status, 204, "nothing is refused");
-        let line = proxy.logged("the verdict", |line| line["verdict"] == "if-match-failed").await;
+        let creation = [V1, WHO, JSON, ("If-None-Match", "*")];
+        assert_eq!(proxy.send("PUT", &target, &creation, "2").await.status, 204, "nothing is refused");
+        let line = proxy.logged("the verdict", |line| line["verdict"] == "if-none-match-failed").await;
         assert_eq!(line["recalled"].as_bool(), None);
         assert_eq!(methods(&store), ["GET", "PUT"]);
     }
 
-    /// Lets a write learn what is there, and find no connection to go on.
+    /// Lets a write learn that nothing is there, and find no connection to go on: the text that says so is longer than
+    /// is read, so that its connection is of no more use.
     async fn learn_without_writing(store: &Store, proxy: &Proxy, target: &str) {
         loop {
-            store.hold(target, "0");
             store.close_gate(On::Reads);
             let (mut writer, mut reader) = (proxy.connect().await, proxy.connect().await);
-            let fields = [V1, WHO, JSON, ("If-Match", &sha1_tag("0"))];
+            let fields = [V1, WHO, JSON, ("If-None-Match", "*")];
             writer.request("PUT", target, &fields, b"1").await;
             store.until_reads(1).await;
             // It waits for the one connection, and has it as soon as the probe is over.
@@ -598,6 +599,8 @@ mod traps {
             if status == 503 {
                 return;
             }
+            proxy.send("DELETE", target, &[V1, WHO], "").await;
+            store.forget();
         }
     }
 }
