@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NON
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use percent_encoding::percent_decode_str;
+use staleguard::config::environment::Environment;
 use staleguard::config::{Config, Overrides};
 use staleguard::json::canonical::canonical as form_of;
 use staleguard::json::same::same_value;
@@ -192,7 +193,7 @@ pub fn pattern(data: &[u8]) {
 /// Configuration files.
 pub fn config(data: &[u8]) {
     let Some(text) = text(data) else { return };
-    let checked = Config::check("fuzzed.toml", text);
+    let checked = Config::check("fuzzed.toml", text, &Environment::default());
     if let Err(problems) = &checked {
         assert!(!problems.is_empty() && !problems.render(Default::default()).is_empty());
     }

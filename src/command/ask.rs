@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::check::read_text;
 use super::{AdminArguments, colours};
+use crate::config::environment::Environment;
 use crate::config::{AdminPlace, Config, Overrides};
 
 /// How long an answer may take. The listener looks nothing up, so that only a process that hangs takes longer.
@@ -68,7 +69,8 @@ pub(super) fn whom(of: &AdminArguments) -> Result<AdminPlace, String> {
         Some(path) => Some((path.display().to_string(), read_text(path)?)),
     };
     let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
-    let overrides = Overrides { admin: of.admin.clone(), ..Overrides::default() };
+    let environment = Environment::of_process();
+    let overrides = Overrides { admin: of.admin.clone(), environment, ..Overrides::default() };
     // Connecting to the address that stands for all of them reaches this machine.
     Config::admin(file, &overrides).map_err(|problems| problems.render(colours()))
 }

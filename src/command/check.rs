@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::config::Config;
+use crate::config::environment::Environment;
 use crate::config::problem::Colours;
 
 /// The exit code of a configuration that cannot be used: EX_CONFIG of sysexits.
@@ -12,9 +13,16 @@ pub const EXIT_CONFIG: u8 = 78;
 
 /// Prints "ok", or every problem, and gives the exit code. A file may leave the upstream's URL to `run
 /// --upstream`.
-pub fn check(file: &Path, colours: Colours, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+pub fn check(
+    file: &Path,
+    environment: &Environment,
+    colours: Colours,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> u8 {
     let checked = read_text(file).and_then(|text| {
-        Config::check(&file.to_string_lossy(), &text).map_err(|problems| problems.render(colours))
+        Config::check(&file.to_string_lossy(), &text, environment)
+            .map_err(|problems| problems.render(colours))
     });
     // Where nobody can read what is printed, the exit code still says it.
     match checked {
@@ -50,7 +58,7 @@ mod tests {
             fs::write(&file, contents).expect("written");
         }
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = check(&file, Colours::Off, &mut out, &mut err);
+        let code = check(&file, &Environment::default(), Colours::Off, &mut out, &mut err);
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8").replace(&*file.to_string_lossy(), "FILE");
         (code, text(out), text(err))
     }

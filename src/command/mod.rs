@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::environment::Environment;
 use crate::config::problem::Colours;
 
 /// Failed at run time.
@@ -117,7 +118,7 @@ pub struct RunArguments {
 pub fn execute(arguments: Arguments, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
     let code = match arguments.verb {
         Verb::Run(arguments) => run::run(&arguments, err),
-        Verb::Check { config } => check::check(&config, colours(), out, err),
+        Verb::Check { config } => check::check(&config, &Environment::of_process(), colours(), out, err),
         Verb::Demo { once } => demo::demo(once, out, err),
         Verb::Drain(arguments) => drain::drain(&arguments, out, err),
         Verb::Healthcheck { of, ready } => healthcheck::healthcheck(&of, ready, out, err),

@@ -1,12 +1,13 @@
-//! Where a running proxy's configuration comes from: a file, if there is one, and the flags over it.
+//! Where a running proxy's configuration comes from: a file, if there is one, and the environment and the flags over it.
 
 use std::path::{Path, PathBuf};
 
 use super::check::read_text;
 use super::{RunArguments, colours};
+use crate::config::environment::Environment;
 use crate::config::{Config, Overrides};
 
-/// The file and the flags. Each reading of them is of what they say at that moment.
+/// The file, the environment and the flags. Each reading of them is of what they say at that moment.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     file: Option<PathBuf>,
@@ -20,6 +21,7 @@ impl Source {
             listen: arguments.listen.clone(),
             admin: arguments.admin.clone(),
             observe: arguments.observe,
+            environment: Environment::of_process(),
         };
         Self { file: arguments.config.clone(), overrides }
     }

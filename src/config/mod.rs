@@ -1,8 +1,8 @@
 //! The configuration: the file as written becomes the settings as meant.
 //!
 //! It is read like a program by a compiler, in passes. The texts are parsed with their spans ([`source`]);
-//! layers are laid over each other, `config/default.toml` lowest, then presets, the user's file and the flags
-//! (`section`); each setting has a small parser of its own (`value` and its neighbours); and what is wrong
+//! layers are laid over each other, `config/default.toml` lowest, then presets, the user's file, the environment and the
+//! flags (`section`); each setting has a small parser of its own (`value` and its neighbours); and what is wrong
 //! only beside something else is looked at last (`clash`). No pass stops at the first problem: a user sees
 //! all of them at once, each with its place and a remedy ([`problem`]).
 //!
@@ -12,6 +12,7 @@
 mod address;
 mod clash;
 mod duration;
+pub mod environment;
 mod guard;
 mod listen;
 mod naming;
@@ -24,6 +25,7 @@ mod section;
 mod size;
 pub mod source;
 mod status;
+mod substitution;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -41,13 +43,15 @@ use tracing::level_filters::LevelFilter;
 use crate::memory::{holds, validators};
 use crate::rule::select::Rules;
 use crate::{exchange, server};
+use environment::{Environment, Variables};
 use guard::Guard;
 use listen::{Admin, Listen, Log};
 use presets::{Files, Preset};
 use problem::Problems;
 use resource::Surroundings;
-use section::{Flag, Section, Table};
+use section::{Above, Flag, Section, Table};
 use source::Source;
+use substitution::Strings;
 use upstream::Upstream;
 
 /// The file that holds every setting with its default, and equals an empty one.
@@ -97,7 +101,7 @@ pub struct AdminPlace {
     pub token_file: Option<PathBuf>,
 }
 
-/// What the command line says; it wins over the file.
+/// What is said outside of the file: the command line wins over the environment, and that over the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// `--upstream`, for `upstream.url`.
@@ -108,6 +112,8 @@ pub struct Overrides {
     pub admin: Option<String>,
     /// `--observe`, for `guard.mode = "observe"`, and it wins over the resources' own modes too.
     pub observe: bool,
+    /// The variables of the process: `STALEGUARD__SECTION__KEY` gives a setting, and `${NAME}` in the file is filled in.
+    pub environment: Environment,
 }
 
 /// What each section says.
@@ -122,14 +128,14 @@ struct Sections {
 }
 
 impl Config {
-    /// Reads what is needed to run, from a file's name and text, if there is one, and from flags.
+    /// Reads what is needed to run, from a file's name and text, if there is one, and from what is said outside of it.
     pub fn read(file: Option<(&str, &str)>, overrides: &Overrides) -> Result<Self, Problems> {
         let (sections, problems) = gather(file, overrides, true);
         // There are settings whenever there are no problems, since the upstream is required.
         sections.into_config().filter(|_| problems.is_empty()).ok_or(problems)
     }
 
-    /// Where the admin listener is of a process that has this file and these flags, and its token.
+    /// Where the admin listener is of a process that has this file, these flags and this environment, and its token.
     ///
     /// Whatever else may be wrong in the file is left alone: it may have been spoiled since that process read it.
     pub fn admin(file: Option<(&str, &str)>, overrides: &Overrides) -> Result<AdminPlace, Problems> {
@@ -144,9 +150,11 @@ impl Config {
         address.map(|address| AdminPlace { address: address.value, token_file }).ok_or(problems)
     }
 
-    /// Looks for problems in a file, by its name and text. It may leave the upstream to the command line.
-    pub fn check(name: &str, text: &str) -> Result<(), Problems> {
-        let (_, problems) = gather(Some((name, text)), &Overrides::default(), false);
+    /// Looks for problems in a file, by its name and text, and in the environment. The upstream may be left to the
+    /// command line.
+    pub fn check(name: &str, text: &str, environment: &Environment) -> Result<(), Problems> {
+        let overrides = Overrides { environment: environment.clone(), ..Overrides::default() };
+        let (_, problems) = gather(Some((name, text)), &overrides, false);
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 }
@@ -166,23 +174,37 @@ fn gather(
     let default_table = default.parse(&mut problems);
     let resource_table = resource_defaults.parse(&mut problems);
     let preset_tables = preset_sources.each_ref().map(|source| source.parse(&mut problems));
-    let user_table = user.as_ref().and_then(|user| user.parse(&mut problems));
+    let mut user_table = user.as_ref().and_then(|user| user.parse(&mut problems));
+    let strings = user
+        .as_ref()
+        .zip(user_table.as_mut())
+        .map(|(user, table)| Strings::fill(table, user, &overrides.environment));
+    let variables = environment::sources(&overrides.environment, &mut problems);
 
     let presets = Files::new(&preset_sources, &preset_tables);
     let layer = |source: &Arc<Source>, entries| Table { source: Arc::clone(source), span: 0..0, entries };
     let below = default_table.as_ref().map(|entries| layer(&default, entries));
-    let above = user.as_ref().zip(user_table.as_ref()).map(|(user, entries)| layer(user, entries));
+    let of_user = user.as_ref().zip(user_table.as_ref()).map(|(user, entries)| layer(user, entries));
     let lowest_of_resources = resource_table.as_ref().map(|entries| layer(&resource_defaults, entries));
-    let flags = flags(overrides);
+    let above = Above { variables: Variables::read(&variables), flags: flags(overrides) };
     // In a file that is no TOML nothing was found, which does not mean that nothing was written.
-    let upstream_required = upstream_required && user.is_some() == user_table.is_some();
+    let is_read = user.is_some() == user_table.is_some();
 
-    let layers: Vec<Table<'_>> = below.into_iter().chain(above).collect();
-    let mut root = Section::root(layers, &flags, &mut problems);
-    let sections =
-        read_sections(&mut root, &presets, lowest_of_resources, overrides.observe, upstream_required);
+    let layers: Vec<Table<'_>> = below.into_iter().chain(of_user).collect();
+    let mut root = Section::root(layers, &above, &mut problems);
+    let sections = read_sections(
+        &mut root,
+        &presets,
+        lowest_of_resources,
+        overrides.observe,
+        upstream_required && is_read,
+    );
     root.report_unknown();
+    above.variables.report_unknown(is_read, &mut problems);
     let (listen, upstream) = (sections.listen.address.as_ref(), sections.upstream.address.as_ref());
+    if let Some(strings) = strings {
+        strings.report(&mut problems);
+    }
     clash::clashes(listen, sections.admin.address.as_ref(), upstream, &mut problems);
     problems.sort();
     (sections, problems)

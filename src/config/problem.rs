@@ -1,7 +1,7 @@
 //! What is wrong with a configuration: every problem at once, each with its place and a remedy.
 //!
 //! A problem is a value. Where it stands in a file it is shown with the line and a caret under the place;
-//! what a flag said is answered with a plain sentence.
+//! what a flag or a variable said is answered with a plain sentence.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::source::Source;
+use super::source::{Origin, Source};
 
 /// One thing that is wrong, said in a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum Place {
         /// From which byte to which.
         span: Range<usize>,
     },
+    /// In the environment, by a variable.
+    Variable(Arc<Source>),
     /// On the command line, by a flag, as in `--upstream`.
     Flag(&'static str),
 }
@@ -70,6 +72,9 @@ impl Problem {
         match &self.place {
             None => sentences(&renderer, &self.message, remedy),
             Some(Place::Flag(flag)) => sentences(&renderer, &format!("{flag}: {}", self.message), remedy),
+            Some(Place::Variable(source)) => {
+                sentences(&renderer, &format!("{}: {}", source.name, self.message), remedy)
+            }
             Some(Place::File { source, span }) => {
                 let annotation = AnnotationKind::Primary.span(source.shown(span));
                 let snippet = Snippet::source(source.text.as_str()).path(source.name.as_str());
@@ -81,12 +86,13 @@ impl Problem {
         }
     }
 
-    /// Flags first, then in the order of the file.
+    /// Flags first, then variables, then in the order of the file.
     fn order(&self) -> (u8, usize) {
         match &self.place {
             None => (0, 0),
             Some(Place::Flag(_)) => (1, 0),
-            Some(Place::File { span, .. }) => (2, span.start),
+            Some(Place::Variable(_)) => (2, 0),
+            Some(Place::File { span, .. }) => (3, span.start),
         }
     }
 }
@@ -95,8 +101,16 @@ impl Place {
     /// True when nobody but this program's author can do something about it.
     pub(super) fn is_embedded(&self) -> bool {
         match self {
-            Self::File { source, .. } => source.embedded,
-            Self::Flag(_) => false,
+            Self::File { source, .. } => source.origin == Origin::Embedded,
+            Self::Variable(_) | Self::Flag(_) => false,
+        }
+    }
+
+    /// The text that it is a place in.
+    pub(super) fn source(&self) -> Option<&Arc<Source>> {
+        match self {
+            Self::File { source, .. } | Self::Variable(source) => Some(source),
+            Self::Flag(_) => None,
         }
     }
 

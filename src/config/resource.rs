@@ -55,7 +55,9 @@ pub(super) fn defaults() -> Arc<Source> {
 /// Reads every resource. The user's own come first, in their order, then the presets'.
 pub(super) fn resources<'a>(section: &mut Section<'a, '_>, surroundings: &Surroundings<'a>) -> Rules {
     let mut read: Vec<Resource> = Vec::new();
-    for name in section.names() {
+    let names = section.names();
+    section.tell_apart(&names);
+    for name in names {
         let resource = section.section_over(surroundings.defaults.as_ref(), &name, |section| {
             resource(section, &name, surroundings)
         });

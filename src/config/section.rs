@@ -1,5 +1,5 @@
 //! A table of the configuration as a stack of layers: the default below, then presets, then the user's file,
-//! then flags. The highest layer that names a key gives its value.
+//! then variables of the environment, then flags. The highest layer that names a key gives its value.
 //!
 //! Every layer's value is read, so that a mistake in the file is reported even where a flag hides it. A
 //! section remembers which keys it was asked for: what else stands in it is unknown, and the list of known
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::environment::Variables;
 use super::problem::{Place, Problem, Problems, known_words, quoted};
 use super::source::Source;
 use super::value::{At, Value};
@@ -37,11 +38,21 @@ pub(super) struct Flag<'a> {
     pub(super) value: DeValue<'a>,
 }
 
+/// What lies over every table: what was said outside of files, key by key.
+#[derive(Debug, Default)]
+pub(super) struct Above<'a> {
+    /// What variables of the environment say.
+    pub(super) variables: Variables<'a>,
+    /// What the command line says, which wins.
+    pub(super) flags: Vec<Flag<'a>>,
+}
+
 /// A section while it is read.
 pub(super) struct Section<'a, 'p> {
     name: String,
     tables: Vec<Table<'a>>,
-    flags: &'a [Flag<'a>],
+    /// Nothing for a table that is one value, which is given as a whole.
+    above: Option<&'a Above<'a>>,
     asked: Vec<String>,
     problems: &'p mut Problems,
 }
@@ -58,8 +69,8 @@ pub(super) struct Entry<'a> {
 
 impl<'a, 'p> Section<'a, 'p> {
     /// The whole of a configuration, the lowest layer first.
-    pub(super) fn root(tables: Vec<Table<'a>>, flags: &'a [Flag<'a>], problems: &'p mut Problems) -> Self {
-        Self { name: String::new(), tables, flags, asked: Vec::new(), problems }
+    pub(super) fn root(tables: Vec<Table<'a>>, above: &'a Above<'a>, problems: &'p mut Problems) -> Self {
+        Self { name: String::new(), tables, above: Some(above), asked: Vec::new(), problems }
     }
 
     /// Puts layers right over the lowest one: presets over the default, and under the user's file.
@@ -163,7 +174,7 @@ impl<'a, 'p> Section<'a, 'p> {
     ) -> T {
         let name = self.key(key);
         let mut section =
-            Section { name, tables, flags: self.flags, asked: Vec::new(), problems: self.problems };
+            Section { name, tables, above: self.above, asked: Vec::new(), problems: self.problems };
         let read = read(&mut section);
         section.report_unknown();
         read
@@ -193,6 +204,21 @@ impl<'a, 'p> Section<'a, 'p> {
         names
     }
 
+    /// Notes names that the environment cannot tell apart, where it says something of them.
+    pub(super) fn tell_apart(&mut self, names: &[String]) {
+        let Some(above) = self.above else { return };
+        for (index, name) in names.iter().enumerate() {
+            for other in &names[..index] {
+                let Some(place) = above.variables.within_both(&self.key(other), &self.key(name)) else {
+                    continue;
+                };
+                let message = format!("it may mean {} or {}", quoted(other), quoted(name));
+                let remedy = "give one of them another name, or write the setting into the file";
+                self.note(Problem::new(message, Some(&place)).help(remedy));
+            }
+        }
+    }
+
     /// Reports every key that nobody asked for.
     pub(super) fn report_unknown(self) {
         let known: Vec<&str> = self.asked.iter().map(String::as_str).collect();
@@ -216,12 +242,16 @@ impl<'a, 'p> Section<'a, 'p> {
             let value = table.entries.get(key)?;
             Some((layer, Value::of_entry(name.clone(), table, value)))
         });
-        let of_flags = self.flags.iter().filter(|flag| flag.key.0 == self.name && flag.key.1 == key);
-        let of_flags = of_flags.map(|flag| {
-            let value = Value { key: name.clone(), place: Place::Flag(flag.name), inner: &flag.value };
-            (self.tables.len(), value)
-        });
-        of_tables.chain(of_flags).collect()
+        let mut values: Vec<_> = of_tables.collect();
+        let Some(above) = self.above else { return values };
+        let top = self.tables.len();
+        values.extend(above.variables.get(&name).map(|variable| (top, variable.value_of(name.clone()))));
+        let of_key = above.flags.iter().filter(|flag| flag.key == (self.name.as_str(), key));
+        values.extend(of_key.map(|flag| {
+            let place = Place::Flag(flag.name);
+            (top + 1, Value { key: name.clone(), place, inner: &flag.value, text: None })
+        }));
+        values
     }
 
     fn key(&self, key: &str) -> String {
@@ -239,7 +269,7 @@ pub(super) fn fields<'a, T>(
     let table = table(value).map_err(|problem| problem.help(format!("write {example}")))?;
     let tables = vec![table];
     let mut section =
-        Section { name: value.key.clone(), tables, flags: &[], asked: Vec::new(), problems: &mut problems };
+        Section { name: value.key.clone(), tables, above: None, asked: Vec::new(), problems: &mut problems };
     let read = read(&mut section);
     section.report_unknown();
     match read {
@@ -261,10 +291,9 @@ pub(super) fn entries<'a>(value: &Value<'a>, example: &str) -> Result<Vec<Entry<
 
 /// A value as a table.
 fn table<'a>(value: &Value<'a>) -> Result<Table<'a>, Problem> {
-    match (value.inner, &value.place) {
-        (DeValue::Table(entries), Place::File { source, span }) => {
-            Ok(Table { source: Arc::clone(source), span: span.clone(), entries })
-        }
-        _ => Err(value.expected("a table")),
-    }
+    let (DeValue::Table(entries), Some(source)) = (value.inner, value.place.source()) else {
+        return Err(value.expected("a table"));
+    };
+    let span = if let Place::File { span, .. } = &value.place { span.clone() } else { 0..0 };
+    Ok(Table { source: Arc::clone(source), span, entries })
 }

@@ -18,19 +18,34 @@ pub struct Source {
     pub name: String,
     /// The text.
     pub text: String,
-    /// True when it is a part of the program.
-    pub(super) embedded: bool,
+    pub(super) origin: Origin,
+}
+
+/// Where a text comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A file of the user's.
+    User,
+    /// A part of the program.
+    Embedded,
+    /// A variable of the environment.
+    Variable,
 }
 
 impl Source {
     /// A file of the user's.
     pub(super) fn of_user(name: &str, text: &str) -> Arc<Self> {
-        Arc::new(Self { name: name.to_owned(), text: text.to_owned(), embedded: false })
+        Arc::new(Self { name: name.to_owned(), text: text.to_owned(), origin: Origin::User })
     }
 
     /// A file that is a part of the program.
     pub(super) fn embedded(name: &str, text: &str) -> Arc<Self> {
-        Arc::new(Self { name: name.to_owned(), text: text.to_owned(), embedded: true })
+        Arc::new(Self { name: name.to_owned(), text: text.to_owned(), origin: Origin::Embedded })
+    }
+
+    /// A variable of the environment, under its name.
+    pub(super) fn variable(name: &str, text: &str) -> Arc<Self> {
+        Arc::new(Self { name: name.to_owned(), text: text.to_owned(), origin: Origin::Variable })
     }
 
     /// Reads the text as TOML, or notes everything that makes it none.
@@ -48,7 +63,11 @@ impl Source {
     }
 
     pub(super) fn place(self: &Arc<Self>, span: Range<usize>) -> Place {
-        Place::File { source: Arc::clone(self), span }
+        match self.origin {
+            // It is short, and may be no business of whoever reads the log: its name is enough.
+            Origin::Variable => Place::Variable(Arc::clone(self)),
+            Origin::User | Origin::Embedded => Place::File { source: Arc::clone(self), span },
+        }
     }
 
     /// The part of a span that a caret can stand under: within the text, within one line, whole characters.

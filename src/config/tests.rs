@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
 
+use super::environment::Environment;
 use super::problem::{Colours, Place, Problem};
 use super::*;
 use crate::exchange::observe::Sample;
@@ -18,6 +19,8 @@ use crate::rule::identity::Part;
 use crate::semantics::cors::Cors;
 use crate::semantics::preconditions::Matching;
 use crate::server::listener::Endpoint;
+
+mod environment;
 
 const URL: &str = "http://127.0.0.1:8000";
 
@@ -244,7 +247,10 @@ fn certificates_are_looked_into_where_the_proxy_is_to_run() {
         assert!(!problems.contains("PRIVATE KEY"), "{text}");
     }
     let text = listen("key = \"/nowhere\"");
-    assert!(Config::check("f", &text).is_ok(), "keys are rarely there where a configuration is checked");
+    assert!(
+        Config::check("f", &text, &Environment::default()).is_ok(),
+        "keys are rarely there where a configuration is checked"
+    );
 }
 
 #[test]
@@ -301,8 +307,8 @@ fn a_service_credential_is_one_authorization_and_is_never_shown() {
 #[test]
 fn a_check_does_not_need_the_service_credential() {
     let text = "[probe]\nauthorization-file = \"/no/such/file\"\n";
-    assert!(Config::check("f.toml", text).is_ok());
-    assert!(Config::check("f.toml", "[probe]\nauthorization-file = 1\n").is_err());
+    assert!(Config::check("f.toml", text, &Environment::default()).is_ok());
+    assert!(Config::check("f.toml", "[probe]\nauthorization-file = 1\n", &Environment::default()).is_err());
 }
 
 #[test]
@@ -588,6 +594,7 @@ fn what_is_refused() {
         let under = match &problem.place {
             Some(Place::File { source, span }) => &source.text[source.shown(span)],
             Some(Place::Flag(flag)) => flag,
+            Some(Place::Variable(variable)) => &variable.name,
             None => "",
         };
         assert_eq!((problem.message.as_str(), under), (row.says, row.under), "{}", row.name);
@@ -665,6 +672,7 @@ fn flags_win_over_the_file_and_the_file_over_the_defaults() {
         listen: Some("127.0.0.1:4".to_owned()),
         admin: Some("127.0.0.1:5".to_owned()),
         observe: true,
+        ..Overrides::default()
     };
     let from_flags = Config::read(Some(("f", file)), &overrides).expect("a configuration");
     assert_eq!(from_flags.upstream.authority, "flag:3");
@@ -685,7 +693,7 @@ fn port_0_never_clashes() {
 #[test]
 fn only_running_needs_an_upstream() {
     let text = "[listen]\nconnections = 5";
-    assert!(Config::check("f", text).is_ok());
+    assert!(Config::check("f", text, &Environment::default()).is_ok());
     let problems = Config::read(Some(("f", text)), &Overrides::default()).expect_err("nobody named it");
     assert_eq!(problems.0.len(), 1);
     assert!(problems.to_string().contains("--upstream http://127.0.0.1:8000"), "{problems}");
@@ -842,7 +850,8 @@ error: unknown key `conections` in [listen]
 
 #[test]
 fn a_syntax_error_has_a_line_and_a_caret_too() {
-    let problems = Config::check("f.toml", "[listen]\naddress = 127.0.0.1:8080\n").expect_err("no TOML");
+    let problems = Config::check("f.toml", "[listen]\naddress = 127.0.0.1:8080\n", &Environment::default())
+        .expect_err("no TOML");
     let shown = problems.to_string();
     assert!(
         shown.contains("error: this is not TOML: ") && shown.contains("2 | address = 127.0.0.1:8080"),
@@ -853,12 +862,12 @@ fn a_syntax_error_has_a_line_and_a_caret_too() {
 #[test]
 fn odd_texts_are_read() {
     for text in ["\u{feff}[listen]\r\nconnections = 5\r\n", "\r\n", "# only a comment", "listen = {}"] {
-        assert!(Config::check("f", text).is_ok(), "{text:?}");
+        assert!(Config::check("f", text, &Environment::default()).is_ok(), "{text:?}");
     }
     for text in
         ["\u{feff}[listen]\r\nconnections = 0\r\n", "\0", "[", "a.b.c = [[[{", "x = \"\u{1b}[31m\"", "\r"]
     {
-        let shown = Config::check("f", text).expect_err("a problem").to_string();
+        let shown = Config::check("f", text, &Environment::default()).expect_err("a problem").to_string();
         assert!(!shown.contains('\u{1b}'), "{text:?} {shown}");
     }
 }
@@ -866,7 +875,7 @@ fn odd_texts_are_read() {
 #[test]
 fn tables_without_end_are_refused() {
     for text in ["a = ".to_owned() + &"[".repeat(50_000), "[".to_owned() + &"a.".repeat(50_000) + "a]"] {
-        assert!(Config::check("f", &text).is_err());
+        assert!(Config::check("f", &text, &Environment::default()).is_err());
     }
 }
 
@@ -917,8 +926,16 @@ fn survives(text: &str) {
         listen: Some(text.to_owned()),
         admin: Some(text.to_owned()),
         observe: false,
+        environment: [text, "1", "[]"]
+            .into_iter()
+            .zip(["LISTEN__LINGER", "RESOURCE__N", "ÄÖ"])
+            .map(|(value, key)| (format!("STALEGUARD__{key}").into(), value.into()))
+            .collect(),
     };
-    let refused = [Config::check(text, text).err(), Config::read(Some(("f", text)), &overrides).err()];
+    let refused = [
+        Config::check(text, text, &Environment::default()).err(),
+        Config::read(Some(("f", text)), &overrides).err(),
+    ];
     for problems in refused.into_iter().flatten() {
         assert!(!problems.is_empty());
         let embedded = |problem: &Problem| problem.place.as_ref().is_some_and(Place::is_embedded);

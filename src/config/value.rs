@@ -17,6 +17,8 @@ pub(super) struct Value<'a> {
     pub(super) place: Place,
     /// What was written.
     pub(super) inner: &'a DeValue<'a>,
+    /// The whole text of a variable, which has no quotation marks: whoever wants a string takes it as it is.
+    pub(super) text: Option<&'a str>,
 }
 
 /// What was read, and where it was written.
@@ -31,15 +33,15 @@ pub(super) struct At<T> {
 impl<'a> Value<'a> {
     /// The value in a table's entry.
     pub(super) fn of_entry(key: String, table: &Table<'a>, value: &'a Spanned<DeValue<'a>>) -> Self {
-        Self { key, place: table.source.place(value.span()), inner: value.get_ref() }
+        Self { key, place: table.source.place(value.span()), inner: value.get_ref(), text: None }
     }
 
     /// A problem with this value. The sentence goes on after the key's name.
     pub(super) fn problem(&self, what: impl std::fmt::Display) -> Problem {
         let message = match &self.place {
             Place::File { .. } => format!("`{}` {what}", self.key),
-            // The flag's name stands before it.
-            Place::Flag(_) => format!("it {what}"),
+            // The flag's or the variable's name stands before it.
+            Place::Flag(_) | Place::Variable(_) => format!("it {what}"),
         };
         Problem::new(message, Some(&self.place))
     }
@@ -77,13 +79,14 @@ impl<'a> Value<'a> {
 
     /// The members of a list.
     pub(super) fn members(&self, example: &str) -> Result<Vec<Value<'a>>, Problem> {
-        let (DeValue::Array(array), Place::File { source, .. }) = (self.inner, &self.place) else {
+        let (DeValue::Array(array), Some(source)) = (self.inner, self.place.source()) else {
             return Err(self.expected("a list").help(format!("write {} = {example}", self.name())));
         };
         let member = |member: &'a Spanned<DeValue<'a>>| Value {
             key: self.key.clone(),
             place: source.place(member.span()),
             inner: member.get_ref(),
+            text: None,
         };
         Ok(array.iter().map(member).collect())
     }
@@ -91,8 +94,9 @@ impl<'a> Value<'a> {
 
 /// A text.
 pub(super) fn text<'a>(value: &Value<'a>) -> Result<&'a str, Problems> {
-    match value.inner {
-        DeValue::String(text) => Ok(text),
+    match (value.inner, value.text) {
+        (DeValue::String(text), _) => Ok(text),
+        (_, Some(text)) => Ok(text),
         _ => Err(value.expected("a string").help("write it in quotation marks").into()),
     }
 }
@@ -140,11 +144,9 @@ fn within(value: &Value<'_>, number: i128, bounds: RangeInclusive<i128>) -> Resu
 /// One of a few words.
 pub(super) fn choice<T: Copy>(value: &Value<'_>, words: &[(&str, T)]) -> Result<T, Problems> {
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    let text = match value.inner {
-        DeValue::String(text) => text,
-        _ => return Err(value.expected("a string").help(known_words("", "it is one of", &known)).into()),
-    };
-    words.iter().find(|(word, _)| word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
+    let text =
+        text(value).map_err(|_| value.expected("a string").help(known_words("", "it is one of", &known)))?;
+    words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
         let problem = value.problem(format_args!("cannot be {}", quoted(text)));
         problem.help(known_words(text, "it is one of", &known)).into()
     })

@@ -2,7 +2,7 @@
 
 use crate::support::assert_failure;
 use crate::support::client::send;
-use crate::support::proxy::{Proxy, config_file, run, url};
+use crate::support::proxy::{Proxy, config_file, run, run_in, url};
 use crate::support::store::{Misdeed, On, Store};
 use crate::support::xapi::{V1, agent_profile, state, state_of};
 
@@ -284,6 +284,28 @@ async fn flags_go_over_the_file() {
         "[upstream]\nurl = \"http://127.0.0.1:1\"\n[listen]\naddress = \"127.0.0.1:1\"\n[admin]\naddress = \"127.0.0.1:1\"",
     );
     assert_eq!(proxy.get("/a").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_environment_goes_over_the_file() {
+    let store = Store::start();
+    let environment = [
+        ("STALEGUARD__RESOURCE__STATE__UNCONDITIONAL", "{ PUT = \"require\" }"),
+        ("STALEGUARD__ADMIN__ADDRESS", "nobody hears this, since --admin is given"),
+        ("LEVEL", "warn"),
+    ];
+    let config = "[resource.state]\nunconditional.PUT = \"forward\"\n[log]\nlevel = \"${LEVEL}\"\n";
+    let (code, said) = {
+        let output =
+            run_in(&environment, &["check", "--config", config_file(config).path().to_str().unwrap()]);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(code, Some(78));
+    assert!(said.starts_with("error: STALEGUARD__ADMIN__ADDRESS: ") && said.lines().count() == 2, "{said}");
+    let environment = &environment[..1];
+    let proxy = Proxy::spawn_in(environment, &url(&store), &config.replace("${LEVEL}", "warn"), &[]);
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1], "1").await.status, 428);
+    assert_eq!(store.seen().len(), 0);
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ fn in_front_of(upstream: SocketAddr, addresses: &[&str], drain: &Drain) -> Resul
             upstream: Some(format!("http://{upstream}")),
             listen: Some((*address).to_owned()),
             admin: Some(ANYWHERE.to_owned()),
-            observe: false,
+            ..Overrides::default()
         };
         let config =
             Config::read(None, &overrides).map_err(|problems| Trouble::Told(problems.to_string()))?;

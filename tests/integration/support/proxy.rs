@@ -332,8 +332,14 @@ impl Barrier {
 
 /// A run that ends by itself, such as one with a bad configuration.
 pub(crate) fn run(arguments: &[&str]) -> std::process::Output {
+    run_in(&[], arguments)
+}
+
+/// The same with variables in its environment.
+pub(crate) fn run_in(environment: &[(&str, &str)], arguments: &[&str]) -> std::process::Output {
     let child = Command::new(env!("CARGO_BIN_EXE_staleguard"))
         .args(arguments)
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

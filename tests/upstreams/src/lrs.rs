@@ -30,7 +30,11 @@ pub struct Lrs {
     documents: Mutex<Documents>,
     statements: Mutex<Statements>,
     writes: AtomicUsize,
+    journal: Option<Box<Journal>>,
 }
+
+/// Is told the target and the body of each write that was carried out, before its writer is.
+pub type Journal = dyn Fn(&str, &[u8]) + Send + Sync;
 
 impl Lrs {
     /// An empty one, which pauses between reading a document and storing it.
@@ -43,7 +47,14 @@ impl Lrs {
             documents: Mutex::new(Documents::new(manners.any_registration())),
             statements: Mutex::default(),
             writes: AtomicUsize::new(0),
+            journal: None,
         }
+    }
+
+    /// The same, with a journal of its writes: in their order, document by document.
+    #[must_use]
+    pub fn with_journal(self, journal: Box<Journal>) -> Self {
+        Self { journal: Some(journal), ..self }
     }
 
     /// Stores JSON under a target without a request.
@@ -195,6 +206,10 @@ impl Lrs {
                 let tag = self.manners.tags_writes().then(|| document.tag.clone());
                 let doubles = self.manners.doubles() && current.is_none();
                 documents.store(address, document, doubles);
+                if let Some(journal) = &self.journal {
+                    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+                    journal(target, request.body());
+                }
                 Reply::bare(204).with_some(ETAG, tag)
             }
             Err(status) => Reply::text(status, "these contents cannot be stored"),

@@ -24,6 +24,9 @@ struct Arguments {
     /// How many milliseconds pass between reading a document and storing it, so that writers race
     #[arg(long, value_name = "MILLISECONDS", default_value = "0", value_parser = milliseconds)]
     pause: Duration,
+    /// Write each PUT and POST that was carried out to standard output, as a JSON array of its target and its body
+    #[arg(long)]
+    journal: bool,
 }
 
 fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
@@ -39,7 +42,15 @@ async fn main() -> io::Result<()> {
     let mut stdout = io::stdout();
     writeln!(stdout, "listening on {}", listener.local_addr()?)?;
     stdout.flush()?;
-    let lrs = Arc::new(Lrs::new(arguments.name, arguments.pause));
+    let mut lrs = Lrs::new(arguments.name, arguments.pause);
+    if arguments.journal {
+        lrs = lrs.with_journal(Box::new(|target, body| {
+            let line = serde_json::json!([target, String::from_utf8_lossy(body)]);
+            // In one piece and before the writer is told; who ended the reader has ended the journal.
+            let _ = io::stdout().write_all(format!("{line}\n").as_bytes());
+        }));
+    }
+    let lrs = Arc::new(lrs);
     tokio::select! {
         never = serve(listener, lrs) => match never {},
         _ = terminated.recv() => Ok(()),
