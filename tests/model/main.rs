@@ -13,6 +13,7 @@ mod check;
 mod dice;
 mod event;
 mod history;
+mod memory;
 #[cfg(feature = "test-faults")]
 mod mutants;
 mod reference;

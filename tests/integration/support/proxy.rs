@@ -1,6 +1,7 @@
 //! The proxy as its users run it: the binary as a child process, known by what it prints.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -74,7 +75,7 @@ impl Proxy {
         config: &str,
         more: &[&str],
     ) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_staleguard"));
+        let mut command = Command::new(program());
         command.envs(environment.iter().copied());
         command.args(["run", "--upstream", upstream, "--listen", listen, "--admin", "127.0.0.1:0"]);
         command.args(more);
@@ -235,6 +236,11 @@ impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Proxy({})", self.address)
     }
+}
+
+/// The program: the one that was built with the tests, unless another is asked for.
+fn program() -> OsString {
+    std::env::var_os("STALEGUARD_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_staleguard").into())
 }
 
 /// The URL of a store.
