@@ -11,7 +11,7 @@
 //! | 6 | [`config`]: the file as written becomes the settings as meant |
 //! | 5 | [`server`]: sockets, TLS, connections, drain, metrics · [`admin`]: health, figures |
 //! | 4 | [`exchange`]: one request, from its head to its answer |
-//! | 3 | [`rule`]: which resource and document is it · [`upstream`]: sending, probing |
+//! | 3 | [`rule`]: which resource and document is it · [`upstream`]: sending, probing · [`decision`]: the records |
 //! | 2 | [`guard`]: may the write be applied · [`memory`]: holds, and what passed through here · [`xapi`]: agents, alternate syntax |
 //! | 1 | [`semantics`]: RFC 9110's words · [`resource`] · [`fingerprint`] · [`json`] · [`body`] · [`net`] · [`drain`] · [`fault`] |
 
@@ -19,6 +19,7 @@ pub mod admin;
 pub mod body;
 pub mod command;
 pub mod config;
+pub mod decision;
 pub mod drain;
 pub mod exchange;
 pub mod fault;

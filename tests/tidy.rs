@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms and their floors. A room imports only from lower floors; rooms on one floor do not know each other.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     ("semantics", 1),
     ("resource", 1),
     ("fingerprint", 1),
@@ -17,6 +17,7 @@ const FLOORS: [(&str, u8); 18] = [
     ("guard", 2),
     ("memory", 2),
     ("xapi", 2),
+    ("decision", 3),
     ("rule", 3),
     ("upstream", 3),
     ("exchange", 4),

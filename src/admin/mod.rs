@@ -17,10 +17,11 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::decision::Decisions;
 use crate::drain::Drain;
 
 /// How many connections are served at a time; whoever asks is a probe or a person.
@@ -54,6 +55,8 @@ pub struct Reload(pub oneshot::Sender<Result<String, String>>);
 pub struct Admin {
     /// What has been counted.
     pub figures: Figures,
+    /// What has been decided.
+    pub decisions: Decisions,
     /// By which names it is asked for, beside IP addresses and localhost.
     pub names: Vec<String>,
     /// Where the token is of those who may change something; nobody may where there is none.
@@ -64,8 +67,8 @@ pub struct Admin {
     pub drain: Drain,
 }
 
-/// Serves `/livez`, `/readyz`, `/startupz`, `/metrics` and `/status.json`, and `POST /-/reload` and `/-/drain`, for as long as it is
-/// polled.
+/// Serves `/livez`, `/readyz`, `/startupz`, `/metrics`, `/status.json` and `/decisions.json`, and `POST /-/reload` and
+/// `/-/drain`, for as long as it is polled.
 ///
 /// It is the last to go: while the process drains, `/readyz` says so.
 pub async fn serve(listener: TcpListener, admin: Admin) {
@@ -123,10 +126,11 @@ impl Admin {
                 Some(metrics) => made(StatusCode::OK, OPEN_METRICS, metrics),
                 None => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written down\n"),
             },
+            "/decisions.json" => decisions(request, &self.decisions),
             "/status.json" => made(StatusCode::OK, JSON, format!("{:#}\n", (self.figures.status)())),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "there are /livez, /readyz, /startupz, /metrics and /status.json\n",
+                "there are /livez, /readyz, /startupz, /metrics, /status.json and /decisions.json\n",
             ),
         }
     }
@@ -172,6 +176,21 @@ impl Admin {
 
 fn is_order(path: &str) -> bool {
     [RELOAD, DRAIN].contains(&path)
+}
+
+/// The last decisions, the newest first: `?limit=` of them, or a hundred.
+fn decisions(request: &Request<Incoming>, decisions: &Decisions) -> Response<Full<Bytes>> {
+    const USUAL: usize = 100;
+    let mut parameters = request.uri().query().unwrap_or_default().split('&');
+    let limit = parameters.find_map(|parameter| parameter.strip_prefix("limit="));
+    let Ok(limit) = limit.map_or(Ok(USUAL), str::parse) else {
+        return text(StatusCode::BAD_REQUEST, "limit is a whole number, as in ?limit=100\n");
+    };
+    let last = decisions.last(limit);
+    match serde_json::to_string(&json!({ "decisions": last })) {
+        Ok(json) => made(StatusCode::OK, JSON, json + "\n"),
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the decisions cannot be written down\n"),
+    }
 }
 
 /// Whether clients should be sent here, and with `?verbose` what that was judged by, in the form of Kubernetes' own.

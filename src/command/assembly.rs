@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use super::certificates::Certificates;
 use crate::body::budget::{Budget, Buffers};
 use crate::config::Config;
+use crate::decision::Decisions;
 use crate::drain::Drain;
 use crate::exchange::{Exchange, Shared};
 use crate::memory::Memory;
@@ -34,7 +35,7 @@ impl Assembly {
     ///
     /// # Errors
     /// A sentence that says which certificate or key cannot be used.
-    pub(super) fn new(config: Config, drain: &Drain) -> Result<Self, String> {
+    pub(super) fn new(config: Config, decisions: &Decisions, drain: &Drain) -> Result<Self, String> {
         let certificates = Certificates::load(&config)?;
         let generations = config.validators.as_ref().map(|_| Generations::new());
         let shared = Shared {
@@ -44,6 +45,7 @@ impl Assembly {
             untranslated: Arc::default(),
             steadiness: Arc::default(),
             observed: Arc::default(),
+            decisions: decisions.clone(),
             buffers: Buffers {
                 writes: Budget::new(config.buffered_writes_max),
                 reads: Budget::new(config.buffered_reads_max),
@@ -156,6 +158,7 @@ fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("admin.hosts", old.admin_hosts == new.admin_hosts),
         ("admin.token-file", old.admin_token_file == new.admin_token_file),
         ("log.access", old.server.access_log == new.server.access_log),
+        ("log.decisions-file", old.decisions == new.decisions),
         ("guard.state-dir", old.state_dir == new.state_dir),
     ];
     keys.into_iter().filter(|(_, is_same)| !is_same).map(|(key, _)| key).collect()

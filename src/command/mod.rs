@@ -8,6 +8,7 @@ mod certificates;
 pub mod check;
 pub mod demo;
 mod drain;
+pub mod explain;
 mod healthcheck;
 mod mark;
 pub mod proxy;
@@ -15,6 +16,7 @@ mod reload;
 pub mod run;
 mod signals;
 mod source;
+pub mod what_if;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -49,6 +51,10 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Say what would become of one request, and why, without asking anybody.
+    Explain(explain::ExplainArguments),
+    /// Say what another configuration would have decided of writes that are on record.
+    WhatIf(what_if::WhatIfArguments),
     /// See a lost update happen, and see it prevented: everything runs inside this process.
     Demo {
         /// End after the story instead of staying up.
@@ -119,6 +125,8 @@ pub fn execute(arguments: Arguments, out: &mut dyn Write, err: &mut dyn Write) -
     let code = match arguments.verb {
         Verb::Run(arguments) => run::run(&arguments, err),
         Verb::Check { config } => check::check(&config, &Environment::of_process(), colours(), out, err),
+        Verb::Explain(arguments) => explain::explain(&arguments, out, err),
+        Verb::WhatIf(arguments) => what_if::what_if(&arguments, out, err),
         Verb::Demo { once } => demo::demo(once, out, err),
         Verb::Drain(arguments) => drain::drain(&arguments, out, err),
         Verb::Healthcheck { of, ready } => healthcheck::healthcheck(&of, ready, out, err),

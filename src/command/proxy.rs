@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tracing_appender::non_blocking::WorkerGuard;
 
 use super::assembly::{Assembly, cores};
 use super::certificates::watch;
 use super::mark::Mark;
 use crate::admin::{self, Admin, Figures, Reload};
 use crate::config::Config;
+use crate::decision::{Decisions, file};
 use crate::drain::Drain;
 use crate::memory::holds::Holds;
 use crate::server::access_log::AccessLog;
@@ -30,6 +32,9 @@ pub struct Proxy {
     metrics: Arc<Metrics>,
     assembly: Arc<Mutex<Assembly>>,
     drain: Drain,
+    decisions: Decisions,
+    /// What is not yet written down of decisions is when this is dropped.
+    written_at_end: Option<WorkerGuard>,
 }
 
 impl Proxy {
@@ -52,8 +57,11 @@ impl Proxy {
             mark.map_err(|error| format!("cannot write into the folder of guard.state-dir: {error}"))?;
         let was_unclean = mark.as_ref().is_some_and(|(_, was_there)| *was_there);
         config.holds.start_settle = start_settle(&config, was_unclean);
+        let (decisions, written_at_end) = decisions(&config)?;
         Ok(Self {
-            assembly: Arc::new(Mutex::new(Assembly::new(config.clone(), &drain)?)),
+            assembly: Arc::new(Mutex::new(Assembly::new(config.clone(), &decisions, &drain)?)),
+            decisions,
+            written_at_end,
             config,
             listener,
             admin,
@@ -107,11 +115,14 @@ impl Proxy {
     /// # Errors
     /// When the cores' threads cannot be started, or the state folder cannot be written.
     pub async fn serve(self, log: AccessLog, reloads: mpsc::Sender<Reload>) -> io::Result<()> {
-        let Self { config, listener, admin, mark, metrics, assembly, drain } = self;
+        let Self { config, listener, admin, mark, metrics, assembly, drain, decisions, written_at_end } =
+            self;
+        let _written_at_end = written_at_end;
         let admin = tokio::spawn(admin::serve(
             admin,
             Admin {
                 figures: figures(&metrics),
+                decisions: decisions.clone(),
                 names: config.admin_hosts,
                 token_file: config.admin_token_file,
                 reloads,
@@ -119,7 +130,7 @@ impl Proxy {
             },
         ));
         let watching = tokio::spawn(watch(Arc::clone(&assembly), Arc::clone(&metrics)));
-        let records = Records { log, metrics };
+        let records = Records { log, metrics, decisions };
         let bound = config.server.drain_timeout;
         let served = assembly.lock().unwrap_or_else(PoisonError::into_inner).served();
         let serving = server::run(listener, served, cores(), records, drain.clone());
@@ -163,6 +174,16 @@ async fn wait_until_settled(holds: &Holds, deadline: Instant, drain: &Drain) {
         tracing::warn!("drain-timeout has passed; the outcome of a write is still unknown");
         drain.cut_off();
     }
+}
+
+/// Where decisions are recorded, and what must live as long as they are written down.
+fn decisions(config: &Config) -> Result<(Decisions, Option<WorkerGuard>), String> {
+    let Some(settings) = config.decisions.clone() else { return Ok((Decisions::default(), None)) };
+    let path = settings.path.clone();
+    let (lines, guard) = file::open(settings).map_err(|error| {
+        format!("cannot write decisions to {}, of log.decisions-file: {error}", path.display())
+    })?;
+    Ok((Decisions::new(Some(lines)), Some(guard)))
 }
 
 /// What has been counted, as the admin listener asks for it.

@@ -6,6 +6,7 @@ use super::check::read_text;
 use super::{RunArguments, colours};
 use crate::config::environment::Environment;
 use crate::config::{Config, Overrides};
+use crate::rule::select::Rules;
 
 /// The file, the environment and the flags. Each reading of them is of what they say at that moment.
 #[derive(Debug, Clone)]
@@ -43,4 +44,14 @@ impl Source {
         let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
         Config::read(file, &self.overrides).map_err(|problems| problems.render(colours()))
     }
+}
+
+/// The rules of a configuration's file, which may leave the upstream to the command line.
+///
+/// # Errors
+/// Every problem, with its place and remedy.
+pub(super) fn rules(file: &Path) -> Result<Rules, String> {
+    let text = read_text(file)?;
+    Config::rules(&file.to_string_lossy(), &text, &Environment::of_process())
+        .map_err(|problems| problems.render(colours()))
 }

@@ -43,6 +43,9 @@ pub(super) struct Admin {
 pub(super) struct Log {
     pub(super) access: Option<bool>,
     pub(super) level: Option<LevelFilter>,
+    pub(super) decisions_file: Option<PathBuf>,
+    pub(super) decisions_file_max: Option<u64>,
+    pub(super) decisions_files: Option<usize>,
 }
 
 pub(super) fn listen(section: &mut Section<'_, '_>, to_run: bool) -> Listen {
@@ -72,7 +75,14 @@ pub(super) fn admin(section: &mut Section<'_, '_>) -> Admin {
 }
 
 pub(super) fn log(section: &mut Section<'_, '_>) -> Log {
-    Log { access: section.read("access", boolean), level: section.read("level", level) }
+    let bounds = ByteSize::kib(64)..=ByteSize::gib(64);
+    Log {
+        access: section.read("access", boolean),
+        level: section.read("level", level),
+        decisions_file: section.read("decisions-file", |value| Ok(PathBuf::from(text(value)?))),
+        decisions_file_max: section.read("decisions-file-max", |value| size(value, bounds.clone())),
+        decisions_files: section.read("decisions-files", count),
+    }
 }
 
 /// The mode of a file, as chmod has it.

@@ -40,6 +40,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
+use crate::decision::file;
 use crate::memory::{holds, validators};
 use crate::rule::select::Rules;
 use crate::{exchange, server};
@@ -88,6 +89,8 @@ pub struct Config {
     pub exchange: exchange::Settings,
     /// The guarded resources: the user's own first, in their order, then the presets'.
     pub rules: Rules,
+    /// Where decisions are written down, if anywhere.
+    pub decisions: Option<file::Settings>,
     /// What is said on standard error.
     pub log_level: LevelFilter,
 }
@@ -148,6 +151,14 @@ impl Config {
         let (sections, problems) = gather(file, overrides, false);
         let Admin { address, token_file, .. } = sections.admin;
         address.map(|address| AdminPlace { address: address.value, token_file }).ok_or(problems)
+    }
+
+    /// The guarded resources that a file names, by its name and text, and the environment over it. The upstream may be left
+    /// to the command line.
+    pub fn rules(name: &str, text: &str, environment: &Environment) -> Result<Rules, Problems> {
+        let overrides = Overrides { environment: environment.clone(), ..Overrides::default() };
+        let (sections, problems) = gather(Some((name, text)), &overrides, false);
+        if problems.is_empty() { Ok(sections.rules) } else { Err(problems) }
     }
 
     /// Looks for problems in a file, by its name and text, and in the environment. The upstream may be left to the
@@ -277,9 +288,16 @@ impl Sections {
                 observe: observe?,
             },
             rules,
+            decisions: decisions(&log)?,
             log_level: log.level?,
         })
     }
+}
+
+/// Where decisions are written down. Nothing at all where what says so is wrong.
+fn decisions(log: &Log) -> Option<Option<file::Settings>> {
+    let (max, kept) = (log.decisions_file_max?, log.decisions_files?);
+    Some(log.decisions_file.clone().map(|path| file::Settings { path, max, kept }))
 }
 
 /// The command line as a layer over the file.

@@ -98,6 +98,25 @@ impl Problem {
 }
 
 impl Place {
+    /// The place in a word, for those who look for a rule: a file's name and its line, or a preset's.
+    pub(super) fn label(&self) -> String {
+        match self {
+            Self::Flag(flag) => (*flag).to_owned(),
+            Self::Variable(source) => source.name.clone(),
+            Self::File { source, .. } if source.origin == Origin::Embedded => {
+                let name = source.name.trim_end_matches(".toml");
+                name.strip_prefix("presets/")
+                    .map_or_else(|| name.to_owned(), |preset| format!("preset {preset}"))
+            }
+            Self::File { source, span } => {
+                let before = source.text.as_bytes().get(..span.start).unwrap_or_default();
+                let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+                let name = source.name.rsplit('/').next().unwrap_or_default();
+                format!("{name}:{line}")
+            }
+        }
+    }
+
     /// True when nobody but this program's author can do something about it.
     pub(super) fn is_embedded(&self) -> bool {
         match self {

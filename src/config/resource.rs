@@ -96,6 +96,7 @@ fn resource<'a>(
     let mode = if surroundings.observe { Mode::Observe } else { shared.mode? };
     let rule = Rule {
         name: name.into(),
+        source: section.place().map(|place| place.label()).unwrap_or_default().into(),
         pattern: path.value.1.clone(),
         naming,
         mode,

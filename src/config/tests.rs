@@ -70,10 +70,11 @@ fn shown(config: &Config) -> String {
         buffered_reads_max,
         state_dir,
         start_settle,
+        decisions,
     } = config;
     let rules: Vec<String> = rules.0.iter().map(|rule| shown_rule(rule)).collect();
     format!(
-        "{server:#?}{admin:?}{admin_hosts:?}{admin_token_file:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{validators:?}"
+        "{server:#?}{admin:?}{admin_hosts:?}{admin_token_file:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{decisions:?}{validators:?}"
     )
 }
 
@@ -85,7 +86,8 @@ fn shown_rule(rule: &Rule) -> String {
         )
     };
     let when: Vec<_> = rule.when.iter().map(|when| (&when.header, by_method(&when.unconditional))).collect();
-    let rest = Rule { unconditional: Default::default(), when: Vec::new(), ..rule.clone() };
+    let (unconditional, source) = Default::default();
+    let rest = Rule { unconditional, source, when: Vec::new(), ..rule.clone() };
     format!("{rest:?}{}{when:?}", by_method(&rule.unconditional))
 }
 
@@ -346,10 +348,21 @@ fn the_example_resource_shows_the_values_that_keys_have_when_left_out() {
 }
 
 #[test]
+fn a_rule_knows_where_it_was_written() {
+    let config = good("[guard]\nmode = \"observe\"\n\n[resource.state]\nmode = \"enforce\"\n");
+    assert_eq!(
+        (&*rule(&config, "state").source, &*rule(&config, "agent-profile").source),
+        ("f.toml:4", "preset xapi")
+    );
+    let strict = good("guard.presets = [\"xapi-strict\"]");
+    assert_eq!(&*rule(&strict, "state").source, "preset xapi-strict");
+}
+
+#[test]
 fn the_default_file_holds_every_key() {
     let text = with_examples(DEFAULT);
     let default = DeTableKeys::of(&text);
-    for section in ["listen", "upstream", "probe", "admin", "log", "guard", "resource.notes"] {
+    for section in ["listen", "upstream", "probe", "admin", "log", "guard", "observe", "resource.notes"] {
         let problems = bad(&format!("[{section}]\nnonsense = 1\n"));
         let remedy =
             problems.iter().find(|problem| problem.message.starts_with("unknown key")).expect("unknown");

@@ -144,7 +144,7 @@ pub(super) fn well_formed(head: &Parts) -> Result<(), Failure> {
 }
 
 /// The method that some servers would take this one for, although methods are case-sensitive (RFC 9110 §9.1).
-pub(super) fn differently_cased(method: &Method) -> Option<Method> {
+pub fn differently_cased(method: &Method) -> Option<Method> {
     const KNOWN: [Method; 8] = [
         Method::GET,
         Method::HEAD,

@@ -39,6 +39,7 @@ impl Exchange {
         let opened = open(&mut head, method, &form.to_bytes());
         // An answer is shaped by the plain request, also one that says what is wrong with the form.
         *asked = Asked::of(&head, Some(rule), asked.course.clone());
+        self.note_facts(rule, &head, outcome);
         let contents = opened.map_err(|problem| Failure::Ambiguous(problem.to_string()))?.in_place_of(&form);
         drop(form);
         if !head.method.is_safe() {

@@ -154,7 +154,7 @@ pub(super) fn applied(produced: &EntityTag, asked: &Asked) -> Answer {
 }
 
 /// What happened and what to do next. xAPI 1.0.3 (Communication §3.1) prescribes what the text of a 409 explains.
-fn advice(refusal: &Refusal, hides_found: bool) -> String {
+pub fn advice(refusal: &Refusal, hides_found: bool) -> String {
     let next = match &refusal.current {
         _ if hides_found => "Repeat the request with what you know of its current state, or not at all.",
         Some(_) => "Read it again, and repeat the request with the current ETag in If-Match.",

@@ -80,6 +80,7 @@ impl Exchange {
             }
         };
         let intent = Intent::of(rule, head.clone(), contents.clone(), identity);
+        self.note_identity(&intent.identity, outcome);
         outcome.suspicious = self.is_suspicious(&intent.identity, intent.stated.if_match.as_ref(), outcome);
         let hold = match self.turn(&intent, outcome).await {
             Ok(hold) => hold,
@@ -117,6 +118,7 @@ impl Exchange {
         }
         match self.learn_observed(intent, must_ask, outcome).await {
             Learned::Found(found) => {
+                outcome.note_found(&found);
                 let verdict = match decided {
                     Some(verdict) => verdict,
                     None => self.judge_observed(intent, &found, outcome).await,

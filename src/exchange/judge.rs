@@ -61,6 +61,7 @@ impl Exchange {
             Plan::Learn => match self.learn(rule, head, identity, outcome).await.map_err(Failure::Unsent)? {
                 Probed::Found(found) => {
                     asked.heard_from(&found);
+                    outcome.note_found(&found);
                     let verdict = evaluate(policy, stated, &found.representation);
                     let (verdict, repairs) = self.reconsider(verdict, intent, &found.representation).await;
                     outcome.repairs = repairs;

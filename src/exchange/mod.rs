@@ -1,6 +1,6 @@
 //! One request, from its head to its answer: read, write, relay, and the answers made here.
 
-mod accept;
+pub mod accept;
 mod alternate;
 pub mod answer;
 mod course;
@@ -14,6 +14,7 @@ pub mod outcome;
 mod read;
 mod recall;
 mod reconsider;
+mod record;
 mod relay;
 mod serve;
 mod show;
@@ -34,6 +35,7 @@ use self::observe::Observed;
 use self::steadiness::Steadiness;
 use crate::body::budget::Buffers;
 use crate::body::contents::Contents;
+use crate::decision::Decisions;
 use crate::drain::Drain;
 use crate::fingerprint::{Algorithm, Fingerprint};
 use crate::memory::Memory;
@@ -76,6 +78,8 @@ pub struct Shared {
     pub steadiness: Arc<Steadiness>,
     /// What observe mode has asked and seen.
     pub observed: Arc<Observed>,
+    /// What is recorded of writes.
+    pub decisions: Decisions,
     /// How much may be held.
     pub buffers: Buffers,
     /// Whether the process is about to end.

@@ -203,6 +203,7 @@ impl Exchange {
                 return self.go_on(None, head, form).await;
             }
         };
+        self.note_facts(rule, &plain, outcome);
         if contents.len() > rule.document_max {
             outcome.foresee_failure(&Failure::BodyTooLarge(rule.document_max));
             return self.go_on(None, head, form).await;

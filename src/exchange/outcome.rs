@@ -7,6 +7,7 @@ use http::{Method, Request, StatusCode, Version};
 
 use percent_encoding::{CONTROLS, percent_encode};
 
+use crate::decision::facts::Facts;
 use crate::guard::policy::Mode;
 use crate::net::client::Client;
 use crate::semantics::repair::Repairs;
@@ -42,6 +43,8 @@ pub struct Outcome {
     pub suspicious: bool,
     /// Why the answer was made here, where it was and no verdict asked for it.
     pub failure: Option<&'static str>,
+    /// What is recorded of a write.
+    pub facts: Option<Box<Facts>>,
     /// How long the write waited for its hold.
     pub hold: Option<Duration>,
     /// Whether what the upstream holds was known without a probe.
@@ -68,6 +71,7 @@ impl Outcome {
             repairs: Repairs::NONE,
             suspicious: false,
             failure: None,
+            facts: None,
             hold: None,
             recalled: false,
             probe: None,

@@ -73,6 +73,7 @@ impl Exchange {
         };
         outcome.resource = Some(Arc::clone(&rule.name));
         outcome.mode = Some(rule.mode);
+        self.note_facts(rule, &head, outcome);
         *asked = Asked::of(&head, Some(rule), asked.course.clone());
         if rule.mode == Mode::Observe {
             return self.observe(rule, spelling, head, body, asked, outcome).await;

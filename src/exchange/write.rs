@@ -52,6 +52,7 @@ impl Exchange {
         };
 
         let intent = Intent::of(rule, head, contents, identity);
+        self.note_identity(&intent.identity, outcome);
         outcome.suspicious = self.is_suspicious(&intent.identity, intent.stated.if_match.as_ref(), outcome);
 
         // hold

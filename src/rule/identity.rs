@@ -253,6 +253,7 @@ mod tests {
         };
         Rule {
             name: name.into(),
+            source: "f.toml:1".into(),
             pattern: Pattern::parse(path).expect("a pattern"),
             naming: Naming {
                 identity: identity.iter().map(part).collect(),

@@ -31,6 +31,8 @@ use pattern::{Glob, Pattern};
 pub struct Rule {
     /// The name in the configuration, as in `[resource.NAME]`.
     pub name: Arc<str>,
+    /// Where it was written: `staleguard.toml:14`, or `preset xapi`.
+    pub source: Arc<str>,
     /// Which paths it stands for.
     pub pattern: Pattern,
     /// What names a document and what is held for it.

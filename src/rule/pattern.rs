@@ -74,7 +74,7 @@ impl Pattern {
     }
 
     /// The segments that the pattern leaves open in a path that fits exactly, in their order.
-    pub(super) fn captured<'p>(&self, path: &'p str) -> Option<Vec<&'p str>> {
+    pub fn captured<'p>(&self, path: &'p str) -> Option<Vec<&'p str>> {
         if !self.fits(path) {
             return None;
         }

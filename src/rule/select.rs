@@ -104,6 +104,7 @@ mod tests {
     fn rule(name: &str, path: &str, identity: Part) -> Arc<Rule> {
         Arc::new(Rule {
             name: name.into(),
+            source: "f.toml:1".into(),
             pattern: Pattern::parse(path).expect("a pattern"),
             naming: Naming { identity: vec![identity], scope: vec![], agents: vec![], collection: vec![] },
             mode: Mode::Enforce,

@@ -95,7 +95,7 @@ fn text_line(outcome: &Outcome, sent: u64) -> String {
 
 /// The status that was sent. Where there is none, 499 is what nginx calls a client that left before it was answered,
 /// and 0 is what Envoy says of any other exchange without an answer.
-fn status(outcome: &Outcome) -> u16 {
+pub(super) fn status(outcome: &Outcome) -> u16 {
     match (outcome.status, outcome.failure) {
         (Some(status), _) => status.as_u16(),
         (None, Some("client-left")) => 499,
@@ -116,7 +116,7 @@ fn milliseconds(duration: Duration) -> Value {
     json!(f64::from(micros) / 1000.0)
 }
 
-#[expect(clippy::disallowed_types, reason = "the access log tells the time of day")]
-fn now() -> humantime::Rfc3339Timestamp {
+#[expect(clippy::disallowed_types, reason = "the access log and the records tell the time of day")]
+pub(super) fn now() -> humantime::Rfc3339Timestamp {
     humantime::format_rfc3339_millis(std::time::SystemTime::now())
 }

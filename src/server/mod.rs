@@ -8,6 +8,7 @@ mod ahead;
 mod clients;
 mod connection;
 mod core;
+mod decided;
 mod http1;
 mod http2;
 mod line;
@@ -31,6 +32,7 @@ use self::core::Core;
 use self::listener::{Endpoint, Listener};
 use self::metrics::Metrics;
 use self::serving::Serving;
+use crate::decision::Decisions;
 use crate::drain::Drain;
 use crate::exchange::outcome::Outcome;
 use crate::net::client::Address;
@@ -80,6 +82,8 @@ pub struct Records {
     pub log: AccessLog,
     /// All of them together.
     pub metrics: Arc<Metrics>,
+    /// One record for each write.
+    pub decisions: Decisions,
 }
 
 impl Records {
@@ -87,6 +91,9 @@ impl Records {
     fn take(&self, outcome: &Outcome, sent: u64) {
         // In this order, so that whoever has read the line finds it counted.
         self.metrics.count(outcome);
+        if let Some(facts) = &outcome.facts {
+            self.decisions.record(decided::decided(outcome, facts));
+        }
         self.log.write(outcome, sent);
     }
 }
