@@ -16,7 +16,7 @@ use crate::memory::Memory;
 use crate::memory::generations::Generations;
 use crate::memory::holds::Holds;
 use crate::rule::Rule;
-use crate::server::serving::Serving;
+use crate::server::serving::{Serving, Terms};
 use crate::upstream::pool::Pool;
 
 /// What the exchanges of all cores are made of. Those under way keep what they began with.
@@ -145,7 +145,7 @@ fn serving(
         let pool = Pool::over_tls(upstream.clone(), under_way, reads, connector.clone());
         Exchange::new(settings.clone(), shared.clone(), pool, writes)
     });
-    Arc::new(Serving { settings: config.server.clone(), tls, exchange })
+    Arc::new(Serving { terms: Arc::new(Terms { settings: config.server.clone(), tls }), exchange })
 }
 
 /// The keys in which two configurations differ and that a running process cannot change.

@@ -13,7 +13,7 @@ use super::ahead::Ahead;
 use super::line::Line;
 use super::record::{Logged, Record};
 use super::sending::Sending;
-use super::serving::{Served, Serving};
+use super::serving::{Served, Terms};
 use super::tls::HANDSHAKE;
 use super::{Records, http1, http2};
 use crate::drain::Drain;
@@ -40,7 +40,7 @@ pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Connection {
     /// How it is served, from its first byte to its last.
-    pub(super) serving: Arc<Serving>,
+    pub(super) terms: Arc<Terms>,
     /// With what its requests are seen through, each with what there is when it begins.
     exchanges: Arc<Served>,
     records: Records,
@@ -57,7 +57,7 @@ struct Opened {
 
 impl Connection {
     pub(super) fn new(exchanges: Arc<Served>, records: Records, drain: Drain) -> Self {
-        Self { serving: exchanges.serving(), exchanges, records, drain, detached: Detached::default() }
+        Self { terms: exchanges.terms(), exchanges, records, drain, detached: Detached::default() }
     }
 
     /// Serves it until it ends, or until draining begins and its exchanges are over.
@@ -70,8 +70,8 @@ impl Connection {
             Ok(Some(Opened { stream, version })) => {
                 let client = Client {
                     address,
-                    is_secure: self.serving.tls.is_some(),
-                    is_believed: self.serving.settings.believes(address),
+                    is_secure: self.terms.tls.is_some(),
+                    is_believed: self.terms.settings.believes(address),
                 };
                 match version {
                     Version::HTTP_2 => http2::serve(stream, client, self).await,
@@ -89,7 +89,7 @@ impl Connection {
 
     /// Completes the handshake of TLS and finds out the version of HTTP; nothing, if the client has been sent away.
     async fn open(&self, socket: Socket) -> io::Result<Option<Opened>> {
-        let Serving { settings, tls, .. } = &*self.serving;
+        let Terms { settings, tls } = &*self.terms;
         let mut stream = Ahead::new(Sending::new(socket, settings.send_timeout));
         let Some(tls) = tls else {
             // Within its time, as every head: nothing else bounds what a client takes to say what it speaks.

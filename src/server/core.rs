@@ -108,7 +108,7 @@ async fn live(
         });
     }
     connections.close();
-    let finished = timeout(exchanges.serving().settings.drain_timeout, async {
+    let finished = timeout(exchanges.terms().settings.drain_timeout, async {
         connections.wait().await;
         exchanges.finish().await;
     });

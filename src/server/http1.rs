@@ -16,8 +16,8 @@ use crate::net::client::Client;
 
 /// Serves a connection until it ends, or until draining begins and its exchange is over.
 pub(super) async fn serve(stream: Ahead<Line>, client: Client, with: Connection) -> hyper::Result<()> {
-    let (serving, drain) = (Arc::clone(&with.serving), with.drain.clone());
-    let settings = &serving.settings;
+    let (terms, drain) = (Arc::clone(&with.terms), with.drain.clone());
+    let settings = &terms.settings;
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())

@@ -33,8 +33,8 @@ const ERRORS: usize = 100;
 
 /// Serves a connection until it ends, or until draining begins and its exchanges are over.
 pub(super) async fn serve(stream: Ahead<Line>, client: Client, with: Connection) -> hyper::Result<()> {
-    let (serving, drain) = (Arc::clone(&with.serving), with.drain.clone());
-    let settings = &serving.settings;
+    let (terms, drain) = (Arc::clone(&with.terms), with.drain.clone());
+    let settings = &terms.settings;
     let streams = Arc::new(Streams::new());
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder

@@ -115,7 +115,7 @@ pub async fn run(
     let cores = (0..cores.max(1))
         .map(|_| Core::start(served.clone(), records.clone(), drain.clone()))
         .collect::<io::Result<Vec<_>>>()?;
-    let places = Arc::new(Semaphore::new(served.borrow().settings.connections));
+    let places = Arc::new(Semaphore::new(served.borrow().terms.settings.connections));
     accept(&listener, &cores, &places, &drain).await;
     drop(listener);
     // All of them begin to finish now: drain-timeout bounds them together and not one after the other.

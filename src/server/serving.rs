@@ -10,19 +10,26 @@ use super::Settings;
 use super::tls::Acceptor;
 use crate::exchange::Exchange;
 
-/// What connections and requests are served with from some moment on, by every core.
-pub struct Serving {
-    /// How clients are served whose connections come from then on.
+/// How connections are served. Each keeps what it came with, which is nothing that is known of documents.
+#[derive(Debug)]
+pub struct Terms {
+    /// How clients are served.
     pub settings: Settings,
     /// What speaks TLS with them, where it is spoken.
     pub tls: Option<Arc<Acceptor>>,
+}
+
+/// What connections and requests are served with from some moment on, by every core.
+pub struct Serving {
+    /// How connections are served that come from then on.
+    pub terms: Arc<Terms>,
     /// Makes the exchanges of a core, whose writes run where it is told; called at most once on each.
     pub exchange: Box<dyn Fn(TaskTracker) -> Arc<Exchange> + Send + Sync>,
 }
 
 impl fmt::Debug for Serving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serving").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Serving").field("terms", &self.terms).finish_non_exhaustive()
     }
 }
 
@@ -54,8 +61,8 @@ impl Served {
     }
 
     /// How a connection is served that begins at this moment.
-    pub(super) fn serving(&self) -> Arc<Serving> {
-        self.with_current(|current| Arc::clone(&current.serving))
+    pub(super) fn terms(&self) -> Arc<Terms> {
+        self.with_current(|current| Arc::clone(&current.serving.terms))
     }
 
     /// Lets go of what was replaced, although nobody asks.

@@ -265,6 +265,8 @@ async fn what_is_known_is_forgotten_when_it_may_say_something_else() {
         let (proxy, head, _token) = start(&store, KNOWING);
         let (tag, next) = (sha1_tag("0"), sha1_tag("1"));
         assert_eq!(proxy.send("GET", &target, &[V1, WHO], "").await.status, 200);
+        // Who is connected and asks nothing keeps nobody from learning.
+        let _idle = proxy.arrive().await;
         reload(&proxy, &format!("{head}{KNOWING}{change}")).await;
         store.forget();
         let answer = put(&proxy, &target, &[V1, ("If-Match", &tag)], "1").await;
