@@ -14,6 +14,7 @@ mod mark;
 pub mod proxy;
 mod reload;
 pub mod run;
+mod schema;
 mod signals;
 mod source;
 pub mod what_if;
@@ -55,6 +56,8 @@ enum Verb {
     Explain(explain::ExplainArguments),
     /// Say what another configuration would have decided of writes that are on record.
     WhatIf(what_if::WhatIfArguments),
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema,
     /// See a lost update happen, and see it prevented: everything runs inside this process.
     Demo {
         /// End after the story instead of staying up.
@@ -127,6 +130,7 @@ pub fn execute(arguments: Arguments, out: &mut dyn Write, err: &mut dyn Write) -
         Verb::Check { config } => check::check(&config, &Environment::of_process(), colours(), out, err),
         Verb::Explain(arguments) => explain::explain(&arguments, out, err),
         Verb::WhatIf(arguments) => what_if::what_if(&arguments, out, err),
+        Verb::Schema => schema::schema(out, err),
         Verb::Demo { once } => demo::demo(once, out, err),
         Verb::Drain(arguments) => drain::drain(&arguments, out, err),
         Verb::Healthcheck { of, ready } => healthcheck::healthcheck(&of, ready, out, err),

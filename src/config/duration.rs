@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use super::problem::Problems;
+use super::shape::Shape;
 use super::value::{Value, text};
 
 /// Nothing here waits for longer, and instants do not overflow.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What durations look like, for whoever cannot read them: numbers with units.
+const FORM: &str = "^([0-9]+ *(ns|us|ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?) *)+$";
 
 /// A time to wait; zero does not wait.
 pub(super) fn wait(value: &Value<'_>) -> Result<Duration, Problems> {
@@ -36,8 +40,10 @@ fn parse(value: &Value<'_>) -> Result<Duration, Problems> {
     if let Some(number) = value.whole() {
         return Err(without_unit(&number.unsigned_abs().to_string()).into());
     }
-    let text =
-        text(value).map_err(|_| value.expected("a duration").help("write it like \"10s\" or \"250ms\""))?;
+    let text = text(value).map_err(|_| {
+        let problem = value.expected("a duration").help("write it like \"10s\" or \"250ms\"");
+        problem.expects(Shape::Form(FORM))
+    })?;
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(without_unit(text).into());
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use super::shape::Shape;
 use super::source::{Origin, Source};
 
 /// One thing that is wrong, said in a sentence.
@@ -20,6 +21,8 @@ pub struct Problem {
     pub place: Option<Place>,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// What would have been right.
+    pub(super) expects: Option<Box<Shape>>,
 }
 
 /// Where a setting was given.
@@ -54,7 +57,12 @@ pub struct Problems(pub Vec<Problem>);
 
 impl Problem {
     pub(super) fn new(message: impl Into<String>, place: Option<&Place>) -> Self {
-        Self { message: message.into(), place: place.cloned(), remedy: None }
+        Self { message: message.into(), place: place.cloned(), remedy: None, expects: None }
+    }
+
+    pub(super) fn expects(mut self, shape: Shape) -> Self {
+        self.expects = Some(Box::new(shape));
+        self
     }
 
     pub(super) fn help(mut self, remedy: impl Into<String>) -> Self {

@@ -13,6 +13,8 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::environment::Variables;
 use super::problem::{Place, Problem, Problems, known_words, quoted};
+use super::schema::Question;
+use super::shape::{Key, Shape};
 use super::source::Source;
 use super::value::{At, Value};
 
@@ -53,7 +55,11 @@ pub(super) struct Section<'a, 'p> {
     tables: Vec<Table<'a>>,
     /// Nothing for a table that is one value, which is given as a whole.
     above: Option<&'a Above<'a>>,
-    asked: Vec<String>,
+    asked: Vec<Key>,
+    /// What each of those takes whose names are the user's own.
+    named: Option<Shape>,
+    /// What the parsers are asked with, where nothing is read but what they take.
+    question: Option<Question<'a>>,
     problems: &'p mut Problems,
 }
 
@@ -70,7 +76,37 @@ pub(super) struct Entry<'a> {
 impl<'a, 'p> Section<'a, 'p> {
     /// The whole of a configuration, the lowest layer first.
     pub(super) fn root(tables: Vec<Table<'a>>, above: &'a Above<'a>, problems: &'p mut Problems) -> Self {
-        Self { name: String::new(), tables, above: Some(above), asked: Vec::new(), problems }
+        Self {
+            name: String::new(),
+            tables,
+            above: Some(above),
+            asked: Vec::new(),
+            named: None,
+            question: None,
+            problems,
+        }
+    }
+
+    /// A section that finds out what its readers take.
+    pub(super) fn asking(question: Question<'a>, problems: &'p mut Problems) -> Self {
+        let tables = Vec::new();
+        let question = Some(question);
+        Self { name: String::new(), tables, above: None, asked: Vec::new(), named: None, question, problems }
+    }
+
+    /// What the section takes, once it was read.
+    pub(super) fn into_shape(self) -> Shape {
+        match self.named {
+            Some(each) => Shape::Named(Box::new(each)),
+            None => Shape::Table(self.asked),
+        }
+    }
+
+    fn ask_for(&mut self, key: &str, shape: Shape, required: bool) {
+        // What must be there is also read like any other key.
+        if !self.asked.iter().any(|asked| asked.name == key) {
+            self.asked.push(Key { name: key.to_owned(), shape, required });
+        }
     }
 
     /// Puts layers right over the lowest one: presets over the default, and under the user's file.
@@ -123,7 +159,11 @@ impl<'a, 'p> Section<'a, 'p> {
         key: &str,
         parse: impl Fn(&Value<'a>) -> Result<T, Problems>,
     ) -> Vec<(usize, Option<At<T>>)> {
-        self.asked.push(key.to_owned());
+        let shape = self.question.map(|inner| {
+            let place = Place::Flag("question");
+            Shape::told(parse(&Value { key: self.key(key), place, inner, text: None }))
+        });
+        self.ask_for(key, shape.unwrap_or_default(), false);
         let values = self.values(key).into_iter();
         let read = |(layer, value): (usize, Value<'a>)| {
             let read = self.problems.note(parse(&value));
@@ -143,13 +183,17 @@ impl<'a, 'p> Section<'a, 'p> {
             let message = format!("`{}` is missing", self.key(key));
             self.note(Problem::new(message, self.place().as_ref()).help(remedy));
         }
-        self.read_at(key, parse)
+        let read = self.read_at(key, parse);
+        self.asked.iter_mut().filter(|asked| asked.name == key).for_each(|asked| asked.required = true);
+        read
     }
 
     /// Reads a section within this one and reports what it does not know.
     pub(super) fn section<T>(&mut self, key: &str, read: impl FnOnce(&mut Section<'a, '_>) -> T) -> T {
         let tables = self.tables_of(key);
-        self.open(key, tables, read)
+        let (read, shape) = self.open(key, tables, read);
+        self.asked.iter_mut().filter(|asked| asked.name == key).for_each(|asked| asked.shape = shape.clone());
+        read
     }
 
     /// The same with a layer below all others; nothing when no other is a table.
@@ -163,7 +207,10 @@ impl<'a, 'p> Section<'a, 'p> {
         if tables.is_empty() {
             return None;
         }
-        Some(self.open(key, lowest.cloned().into_iter().chain(tables).collect(), read))
+        let (read, shape) = self.open(key, lowest.cloned().into_iter().chain(tables).collect(), read);
+        // Layers below may have what this one must not leave out.
+        self.named = Some(shape.without_duties());
+        Some(read)
     }
 
     fn open<T>(
@@ -171,18 +218,19 @@ impl<'a, 'p> Section<'a, 'p> {
         key: &str,
         tables: Vec<Table<'a>>,
         read: impl FnOnce(&mut Section<'a, '_>) -> T,
-    ) -> T {
+    ) -> (T, Shape) {
         let name = self.key(key);
-        let mut section =
-            Section { name, tables, above: self.above, asked: Vec::new(), problems: self.problems };
+        let (above, question) = (self.above, self.question);
+        let problems = &mut *self.problems;
+        let mut section = Section { name, tables, above, asked: Vec::new(), named: None, question, problems };
         let read = read(&mut section);
         section.report_unknown();
-        read
+        (read, section.into_shape())
     }
 
     /// Every layer's table of that name; what is no table is noted.
     fn tables_of(&mut self, key: &str) -> Vec<Table<'a>> {
-        self.asked.push(key.to_owned());
+        self.ask_for(key, Shape::Any, false);
         let values = self.values(key).into_iter();
         let noted = |(_, value)| self.problems.note(table(&value).map_err(Problems::from));
         values.filter_map(noted).collect()
@@ -220,8 +268,8 @@ impl<'a, 'p> Section<'a, 'p> {
     }
 
     /// Reports every key that nobody asked for.
-    pub(super) fn report_unknown(self) {
-        let known: Vec<&str> = self.asked.iter().map(String::as_str).collect();
+    pub(super) fn report_unknown(&mut self) {
+        let known: Vec<&str> = self.asked.iter().map(|asked| asked.name.as_str()).collect();
         let (at, all) = match self.name.as_str() {
             "" => ("at the top level".to_owned(), "there are".to_owned()),
             name => (format!("in [{name}]"), format!("the keys of [{name}] are")),
@@ -266,10 +314,15 @@ pub(super) fn fields<'a, T>(
     read: impl FnOnce(&mut Section<'a, '_>) -> Option<T>,
 ) -> Result<T, Problems> {
     let mut problems = Problems::default();
+    if value.is_question() {
+        let mut section = Section::asking(value.inner, &mut problems);
+        read(&mut section);
+        let problem = value.expected("a table").help(format!("write {example}"));
+        return Err(problem.expects(section.into_shape()).into());
+    }
     let table = table(value).map_err(|problem| problem.help(format!("write {example}")))?;
-    let tables = vec![table];
-    let mut section =
-        Section { name: value.key.clone(), tables, above: None, asked: Vec::new(), problems: &mut problems };
+    let mut section = Section::asking(value.inner, &mut problems);
+    (section.name, section.tables, section.question) = (value.key.clone(), vec![table], None);
     let read = read(&mut section);
     section.report_unknown();
     match read {

@@ -5,7 +5,11 @@ use std::ops::RangeInclusive;
 use bytesize::ByteSize;
 
 use super::problem::{Problems, quoted};
+use super::shape::Shape;
 use super::value::{Value, text};
+
+/// What sizes look like, for whoever cannot read them: a number with a unit.
+const FORM: &str = "^[0-9]+([.][0-9]+)? *([KkMmGg][Ii]?[Bb]?|[Bb])$";
 
 /// A size in bytes within bounds.
 pub(super) fn size(value: &Value<'_>, bounds: RangeInclusive<ByteSize>) -> Result<u64, Problems> {
@@ -39,8 +43,10 @@ fn parse(value: &Value<'_>) -> Result<ByteSize, Problems> {
     if let Some(number) = value.whole() {
         return Err(without_unit(u64::try_from(number).unwrap_or(u64::MAX)).into());
     }
-    let text =
-        text(value).map_err(|_| value.expected("a size").help("write it like \"64KiB\" or \"10MiB\""))?;
+    let text = text(value).map_err(|_| {
+        let problem = value.expected("a size").help("write it like \"64KiB\" or \"10MiB\"");
+        problem.expects(Shape::Form(FORM))
+    })?;
     if let Ok(number) = text.parse() {
         return Err(without_unit(number).into());
     }

@@ -5,6 +5,7 @@ use http::StatusCode;
 use toml::de::DeValue;
 
 use super::problem::{Problems, known_words, quoted};
+use super::shape::Shape;
 use super::value::{Value, list};
 use crate::guard::policy::Treatment;
 use crate::semantics::representation::Absent;
@@ -17,6 +18,7 @@ pub(super) fn unknown_outcome(value: &Value<'_>) -> Result<Vec<StatusCode>, Prob
             member
                 .problem("holds something that is not the status of an answer")
                 .help("write numbers between 200 and 599")
+                .expects(Shape::Whole(200, 599))
                 .into()
         })
     })
@@ -31,6 +33,7 @@ pub(super) fn treatment(value: &Value<'_>) -> Result<Treatment, Problems> {
         value
             .problem("must be \"forward\" or a status that refuses")
             .help("write a number between 400 and 499, as in 409 or 428, or \"forward\"")
+            .expects(Shape::Either(vec![Shape::Words(vec!["forward".to_owned()]), Shape::Whole(400, 499)]))
             .into()
     })
 }
@@ -73,7 +76,11 @@ fn sign(value: &Value<'_>) -> Result<Sign, Problems> {
                 value.problem("holds a status that cannot mean a missing document").help(REMEDY).into()
             })
         }
-        _ => Err(value.expected("a list of statuses").help(REMEDY).into()),
+        _ => {
+            let words = Shape::Words(WORDS.map(str::to_owned).to_vec());
+            let shapes = vec![words, Shape::Whole(204, 204), Shape::Whole(400, 499)];
+            Err(value.expected("a list of statuses").help(REMEDY).expects(Shape::Either(shapes)).into())
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::semantics::preconditions::Matching;
 use crate::server::listener::Endpoint;
 
 mod environment;
+mod schema;
 
 const URL: &str = "http://127.0.0.1:8000";
 

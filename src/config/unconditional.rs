@@ -11,6 +11,7 @@ use toml::de::DeValue;
 use super::naming::method;
 use super::problem::{Place, Problem, Problems, quoted};
 use super::section::{Section, entries, fields};
+use super::shape::Shape;
 use super::status::treatment;
 use super::value::{Value, choice, list, text};
 use crate::guard::policy::Unconditional;
@@ -67,6 +68,10 @@ impl Writers {
 fn by_method(value: &Value<'_>) -> Result<ByMethod, Problems> {
     let mut problems = Problems::default();
     let mut read = ByMethod::new();
+    if value.is_question() {
+        let shape = Shape::Named(Box::new(Shape::told(unconditional(value))));
+        return Err(value.expected("a table").expects(shape).into());
+    }
     for entry in entries(value, BY_METHOD)? {
         let method =
             problems.note(writing_method(&entry.name, &value.key, &entry.place).map_err(Problems::from));
@@ -93,13 +98,20 @@ fn unconditional(value: &Value<'_>) -> Result<Unconditional, Problems> {
         ("require", Unconditional::REQUIRE),
     ];
     const CASES: &str = "{ existing = 409, missing = \"forward\" }";
-    match value.inner {
-        DeValue::Table(_) => fields(value, CASES, |section| {
+    let by_case = || {
+        fields(value, CASES, |section| {
             let remedy = format!("say what either case gets, as in {CASES}");
             let existing = section.require("existing", &remedy, treatment);
             let missing = section.require("missing", &remedy, treatment);
             Some(Unconditional { existing: existing?.value, missing: missing?.value })
-        }),
+        })
+    };
+    match value.inner {
+        DeValue::Table(_) => by_case(),
+        DeValue::Datetime(_) => {
+            let shape = Shape::Either(vec![Shape::told(choice(value, &WORDS)), Shape::told(by_case())]);
+            Err(value.expected("a word or a status for each case").expects(shape).into())
+        }
         DeValue::String(_) => choice(value, &WORDS),
         _ => Err(value
             .expected("a word or a status for each case")
@@ -132,6 +144,9 @@ fn exceptions(value: &Value<'_>) -> Result<Vec<When>, Problems> {
 
 fn header(value: &Value<'_>) -> Result<Vec<(HeaderName, Glob)>, Problems> {
     let mut problems = Problems::default();
+    if value.is_question() {
+        return Err(value.expected("a table").expects(Shape::Named(Box::new(Shape::Text))).into());
+    }
     let entries = entries(value, HEADER)?;
     if entries.is_empty() {
         // It would fit every request.

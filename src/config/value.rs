@@ -7,6 +7,7 @@ use toml::de::{DeString, DeValue};
 
 use super::problem::{Place, Problem, Problems, known_words, quoted};
 use super::section::Table;
+use super::shape::Shape;
 
 /// A value, its key and its place.
 #[derive(Debug, Clone)]
@@ -48,7 +49,9 @@ impl<'a> Value<'a> {
 
     /// A problem with the kind of this value.
     pub(super) fn expected(&self, what: &str) -> Problem {
-        self.problem(format_args!("must be {what}, and here it is {}", self.kind()))
+        let problem = self.problem(format_args!("must be {what}, and here it is {}", self.kind()));
+        // Whoever reads the value from anything else than a text says so.
+        problem.expects(Shape::Text)
     }
 
     /// The kind of the value, with its article.
@@ -108,6 +111,7 @@ pub(super) fn boolean(value: &Value<'_>) -> Result<bool, Problems> {
         _ => Err(value
             .expected("true or false")
             .help(format!("write {0} = true or {0} = false, without quotation marks", value.name()))
+            .expects(Shape::Boolean)
             .into()),
     }
 }
@@ -121,6 +125,7 @@ pub(super) fn count(value: &Value<'_>) -> Result<usize, Problems> {
         return Err(value
             .expected(&what)
             .help(format!("write it without a unit, as in {} = 100", value.name()))
+            .expects(Shape::Whole(1, MOST))
             .into());
     };
     within(value, number, 1..=MOST)?;
@@ -144,8 +149,11 @@ fn within(value: &Value<'_>, number: i128, bounds: RangeInclusive<i128>) -> Resu
 /// One of a few words.
 pub(super) fn choice<T: Copy>(value: &Value<'_>, words: &[(&str, T)]) -> Result<T, Problems> {
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    let text =
-        text(value).map_err(|_| value.expected("a string").help(known_words("", "it is one of", &known)))?;
+    let text = text(value).map_err(|_| {
+        let words = known.iter().map(|word| (*word).to_owned()).collect();
+        let problem = value.expected("a string").help(known_words("", "it is one of", &known));
+        problem.expects(Shape::Words(words))
+    })?;
     words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
         let problem = value.problem(format_args!("cannot be {}", quoted(text)));
         problem.help(known_words(text, "it is one of", &known)).into()
@@ -159,6 +167,14 @@ pub(super) fn list<'a, T>(
     member: impl Fn(&Value<'a>) -> Result<T, Problems>,
 ) -> Result<Vec<T>, Problems> {
     let mut problems = Problems::default();
+    if value.is_question() {
+        let shape = Shape::List(Box::new(Shape::told(member(value))));
+        return Err(value
+            .expected("a list")
+            .help(format!("write {} = {example}", value.name()))
+            .expects(shape)
+            .into());
+    }
     let members = value.members(example)?;
     let read: Vec<T> = members.iter().filter_map(|value| problems.note(member(value))).collect();
     if problems.is_empty() { Ok(read) } else { Err(problems) }

@@ -319,6 +319,14 @@ async fn the_access_log_can_be_turned_off() {
     assert!(log.is_empty(), "{log:?}");
 }
 
+#[tokio::test]
+async fn the_schema_is_json_on_standard_output() {
+    let output = run(&["schema"]);
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(schema["properties"]["upstream"]["properties"]["settle-time"]["default"], "30s");
+}
+
 /// Waits until the admin listener says that the proxy drains.
 async fn until_it_drains(proxy: &Proxy) {
     crate::support::within("not being ready", async {
