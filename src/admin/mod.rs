@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, VARY, WWW_AUTHENTICATE};
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
@@ -31,6 +31,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What `/metrics` is made of (OpenMetrics 1.0.0).
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What it is made of for those who want something else: the text format of Prometheus.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -42,7 +44,9 @@ const DRAIN: &str = "/-/drain";
 /// Where the figures come from that are shown here: each is asked for anew with every request.
 pub struct Figures {
     /// All of them as OpenMetrics text; nothing when it cannot be had.
-    pub metrics: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    pub open_metrics: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    /// All of them in the text format of Prometheus; nothing when it cannot be had.
+    pub prometheus: Box<dyn Fn() -> Option<String> + Send + Sync>,
     /// Those that a person asks for.
     pub status: Box<dyn Fn() -> Value + Send + Sync>,
 }
@@ -122,10 +126,7 @@ impl Admin {
             // Nobody is served here before both addresses are bound and the configuration is in use.
             "/livez" | "/startupz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => readiness(&self.drain, is_verbose(request)),
-            "/metrics" => match (self.figures.metrics)() {
-                Some(metrics) => made(StatusCode::OK, OPEN_METRICS, metrics),
-                None => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written down\n"),
-            },
+            "/metrics" => self.metrics(request),
             "/decisions.json" => decisions(request, &self.decisions),
             "/status.json" => made(StatusCode::OK, JSON, format!("{:#}\n", (self.figures.status)())),
             _ => text(
@@ -133,6 +134,19 @@ impl Admin {
                 "there are /livez, /readyz, /startupz, /metrics, /status.json and /decisions.json\n",
             ),
         }
+    }
+
+    fn metrics(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let (metrics, media_type) = match wants_open_metrics(request) {
+            true => ((self.figures.open_metrics)(), OPEN_METRICS),
+            false => ((self.figures.prometheus)(), PROMETHEUS),
+        };
+        let mut answer = match metrics {
+            Some(metrics) => made(StatusCode::OK, media_type, metrics),
+            None => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written down\n"),
+        };
+        answer.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+        answer
     }
 
     /// Why a request may change nothing here, if that is so: only the token says that it may.
@@ -207,6 +221,17 @@ fn readiness(drain: &Drain, verbose: bool) -> Response<Full<Bytes>> {
             "[-]listening failed\n[+]configured ok\n[-]not-draining failed\nreadyz check failed\n",
         ),
     }
+}
+
+/// Whether OpenMetrics is wanted: by whoever names it, and by whoever does not say what is wanted.
+///
+/// Whoever takes anything is a person with `curl`, and pipes it into `promtool`, which reads the older format only.
+fn wants_open_metrics(request: &Request<Incoming>) -> bool {
+    let names = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|accepts| accepts.contains("application/openmetrics-text"))
+    };
+    let mut accepts = request.headers().get_all(ACCEPT).iter().peekable();
+    accepts.peek().is_none() || accepts.any(names)
 }
 
 fn is_verbose(request: &Request<Incoming>) -> bool {

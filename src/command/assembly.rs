@@ -16,6 +16,7 @@ use crate::memory::Memory;
 use crate::memory::generations::Generations;
 use crate::memory::holds::Holds;
 use crate::rule::Rule;
+use crate::server::metrics::readings::{Reading, Readings};
 use crate::server::serving::{Serving, Terms};
 use crate::upstream::pool::Pool;
 
@@ -37,13 +38,13 @@ impl Assembly {
     /// A sentence that says which certificate or key cannot be used.
     pub(super) fn new(config: Config, decisions: &Decisions, drain: &Drain) -> Result<Self, String> {
         let certificates = Certificates::load(&config)?;
-        let generations = config.validators.as_ref().map(|_| Generations::new());
         let shared = Shared {
             rules: Arc::new(config.rules.clone()),
-            holds: Holds::withdrawing(config.holds.clone(), generations),
+            holds: Holds::withdrawing(config.holds.clone(), Some(Generations::new())),
             memory: memory(&config),
             untranslated: Arc::default(),
             steadiness: Arc::default(),
+            tally: Arc::default(),
             observed: Arc::default(),
             decisions: decisions.clone(),
             buffers: Buffers {
@@ -72,6 +73,26 @@ impl Assembly {
         Arc::clone(&self.shared.holds)
     }
 
+    /// What it is doing at this moment.
+    pub(super) fn readings(&self) -> Readings {
+        let Shared { rules, holds, buffers, tally, drain, .. } = &self.shared;
+        let reading = |rule: &Arc<Rule>| Reading {
+            resource: Arc::clone(&rule.name),
+            mode: rule.mode,
+            unknown_outcomes: tally.unknown_outcomes(&rule.name),
+            foreign_writes: tally.foreign_writes(&rule.name),
+        };
+        let free = self.under_way.available_permits();
+        Readings {
+            resources: rules.0.iter().map(reading).collect(),
+            holds: holds.usage(),
+            buffered_writes: buffers.writes.taken(),
+            buffered_reads: buffers.reads.taken(),
+            upstream_connections: self.config.upstream.connections.saturating_sub(free),
+            draining: drain.has_begun(),
+        }
+    }
+
     /// Puts together what another configuration asks for: requests that come from then on are served with it.
     ///
     /// What is known outlives that only as far as it still says the same. Where scopes mean something else, nobody gets a
@@ -95,10 +116,7 @@ impl Assembly {
         let keeps_scopes = has_the_same_scopes(old, &config);
         self.shared.holds = match keeps_scopes {
             true => before.holds.within(config.holds.clone()),
-            false => {
-                let generations = config.validators.as_ref().map(|_| Generations::new());
-                before.holds.followed_by(config.holds.clone(), generations)
-            }
+            false => before.holds.followed_by(config.holds.clone(), Some(Generations::new())),
         };
         if old.buffered_writes_max != config.buffered_writes_max {
             self.shared.buffers.writes = Budget::new(config.buffered_writes_max);
@@ -127,7 +145,8 @@ pub(super) fn cores() -> usize {
 }
 
 fn memory(config: &Config) -> Arc<Memory> {
-    Arc::new(Memory::new(config.remembered_max, Instant::now(), config.validators.clone()))
+    let (fields, validators) = (config.credential_fields.clone(), config.validators.clone());
+    Arc::new(Memory::new(config.remembered_max, Instant::now(), fields, validators))
 }
 
 /// What makes the exchanges of each core: what is known is shared, connections are a core's own.
@@ -174,6 +193,7 @@ fn means_the_same(old: &Config, new: &Config) -> bool {
         && of(old) == of(new)
         && old.remembered_max == new.remembered_max
         && old.validators == new.validators
+        && old.credential_fields == new.credential_fields
 }
 
 /// Whether a scope of one is the same scope of the other, and what was withdrawn under one is withdrawn under both.

@@ -121,7 +121,7 @@ impl Proxy {
         let admin = tokio::spawn(admin::serve(
             admin,
             Admin {
-                figures: figures(&metrics),
+                figures: figures(&metrics, &assembly),
                 decisions: decisions.clone(),
                 names: config.admin_hosts,
                 token_file: config.admin_token_file,
@@ -187,9 +187,18 @@ fn decisions(config: &Config) -> Result<(Decisions, Option<WorkerGuard>), String
 }
 
 /// What has been counted, as the admin listener asks for it.
-fn figures(metrics: &Arc<Metrics>) -> Figures {
-    let (all, some) = (Arc::clone(metrics), Arc::clone(metrics));
-    Figures { metrics: Box::new(move || all.open_metrics().ok()), status: Box::new(move || some.status()) }
+fn figures(metrics: &Arc<Metrics>, assembly: &Arc<Mutex<Assembly>>) -> Figures {
+    let readings = {
+        let assembly = Arc::clone(assembly);
+        move || assembly.lock().unwrap_or_else(PoisonError::into_inner).readings()
+    };
+    let [open, plain, some] = [(); 3].map(|()| Arc::clone(metrics));
+    let again = readings.clone();
+    Figures {
+        open_metrics: Box::new(move || open.open_metrics(&readings()).ok()),
+        prometheus: Box::new(move || plain.prometheus(&again()).ok()),
+        status: Box::new(move || some.status()),
+    }
 }
 
 fn cannot_listen(address: &dyn fmt::Display, flag: &str, error: &io::Error) -> String {

@@ -29,6 +29,7 @@ pub(super) struct Guard {
     pub(super) buffered_reads_max: Option<u64>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) start_settle: Option<Duration>,
+    pub(super) credential_fields: Option<Vec<HeaderName>>,
     pub(super) validators: Option<validators::Settings>,
     pub(super) shared: Shared,
 }
@@ -55,6 +56,7 @@ pub(super) fn guard(section: &mut Section<'_, '_>, settle_time: Option<Duration>
         buffered_reads_max: section.read("buffered-reads-max", buffered_max),
         state_dir: section.read("state-dir", |value| Ok(PathBuf::from(text(value)?))),
         start_settle: section.read("start-settle", wait),
+        credential_fields: section.read("credential-fields", credential_fields),
         validators: validators(section),
         shared: Shared::read(section),
     }
@@ -77,8 +79,7 @@ fn holds(section: &mut Section<'_, '_>, settle_time: Option<Duration>) -> Option
 
 fn validators(section: &mut Section<'_, '_>) -> Option<validators::Settings> {
     let recall_max = section.read("recall-max", wait);
-    let credential_fields = section.read("credential-fields", credential_fields);
-    Some(validators::Settings { recall_max: recall_max?, credential_fields: credential_fields? })
+    Some(validators::Settings { recall_max: recall_max? })
 }
 
 impl Shared {

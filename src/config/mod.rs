@@ -48,6 +48,7 @@ use crate::rule::select::Rules;
 use crate::{exchange, server};
 use environment::{Environment, Variables};
 use guard::Guard;
+use http::HeaderName;
 use listen::{Admin, Listen, Log};
 use presets::{Files, Preset};
 use problem::Problems;
@@ -85,7 +86,9 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// How long guarded writes wait after the start, if somebody has said so.
     pub start_settle: Option<Duration>,
-    /// For whom and for how long it is remembered what documents hold; nothing where others write to the upstream too.
+    /// The fields that say who asks.
+    pub credential_fields: Vec<HeaderName>,
+    /// For how long it is remembered what documents hold; nothing where others write to the upstream too.
     pub validators: Option<validators::Settings>,
     /// What an exchange may take.
     pub exchange: exchange::Settings,
@@ -274,6 +277,7 @@ impl Sections {
             admin: admin.address?.value,
             admin_hosts: admin.hosts?,
             admin_token_file: admin.token_file,
+            credential_fields: guard.credential_fields?,
             validators: upstream.exclusive.then_some(validators),
             upstream,
             holds: guard.holds?,

@@ -99,7 +99,7 @@ impl Exchange {
             return Ok(None);
         }
         let waits = Instant::now();
-        let hold = self.holds.take(intent.identity.scope).await;
+        let hold = self.hold(&intent.rule, intent.identity.scope).await;
         outcome.hold = Some(waits.elapsed());
         hold.map(Some).map_err(Failure::Denied)
     }

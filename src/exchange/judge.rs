@@ -25,6 +25,7 @@ use crate::semantics::preconditions::Preconditions;
 use crate::semantics::put::{Came, Ground, Label, Put};
 use crate::upstream;
 use crate::upstream::probe::{Found, Probed};
+use crate::upstream::send::Took;
 
 /// What a write asks for, and of whom: all that is known before anybody is asked.
 #[derive(Clone)]
@@ -67,7 +68,9 @@ impl Exchange {
                     outcome.repairs = repairs;
                     (verdict, Some(found))
                 }
-                Probed::HandBack(response) => {
+                Probed::HandBack(mut response) => {
+                    // What was asked was the probe.
+                    response.extensions_mut().remove::<Took>();
                     outcome.verdict = Some("handed-back");
                     return Ok(Judged::Answered(answer::without_tag(response)));
                 }

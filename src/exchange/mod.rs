@@ -20,6 +20,7 @@ mod serve;
 mod show;
 pub mod steadiness;
 mod suspicion;
+pub mod tally;
 mod write;
 
 use std::ops::Deref;
@@ -33,6 +34,7 @@ use tokio_util::task::TaskTracker;
 
 use self::observe::Observed;
 use self::steadiness::Steadiness;
+use self::tally::Tally;
 use crate::body::budget::Buffers;
 use crate::body::contents::Contents;
 use crate::decision::Decisions;
@@ -80,6 +82,8 @@ pub struct Shared {
     pub observed: Arc<Observed>,
     /// What is recorded of writes.
     pub decisions: Decisions,
+    /// What is counted when it happens.
+    pub tally: Arc<Tally>,
     /// How much may be held.
     pub buffers: Buffers,
     /// Whether the process is about to end.

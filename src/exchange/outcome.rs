@@ -51,6 +51,8 @@ pub struct Outcome {
     pub recalled: bool,
     /// How long the probe took.
     pub probe: Option<Duration>,
+    /// How long the upstream took to the head of its answer to the request itself.
+    pub upstream: Option<Duration>,
 }
 
 impl Outcome {
@@ -75,6 +77,17 @@ impl Outcome {
             hold: None,
             recalled: false,
             probe: None,
+            upstream: None,
+        }
+    }
+
+    /// The status that was sent, as a number. Where there is none, 499 is what nginx calls a client that left before it
+    /// was answered, and 0 is what Envoy says of any other exchange without an answer.
+    pub fn code(&self) -> u16 {
+        match (self.status, self.failure) {
+            (Some(status), _) => status.as_u16(),
+            (None, Some("client-left")) => 499,
+            (None, _) => 0,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::answer::{self, Answer, AnswerBody, Asked};
 use super::course::Stage;
 use super::failure::Failure;
 use super::outcome::Outcome;
+use super::recall::Lesson;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
 use crate::guard::evaluate::{ReadVerdict, evaluate_read, repairs};
@@ -47,7 +48,7 @@ impl Exchange {
         let lesson = identity.and_then(|identity| self.lesson(rule, &head, identity));
         // forward
         onward::read(&mut head);
-        if lesson.is_some() {
+        if lesson.as_ref().is_some_and(Lesson::lasts) {
             onward::past_caches(&mut head);
         }
         let request = Request::from_parts(head, Outgoing::Contents(Contents::default()));

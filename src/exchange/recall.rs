@@ -1,4 +1,5 @@
-//! *Learn*, where nobody else writes to the upstream: what was told before is recalled, and what is told is remembered.
+//! *Learn*: what is told is remembered, to notice who writes around this proxy; and where nobody else writes to the
+//! upstream, what was told before is recalled.
 //!
 //! Nothing is remembered of a request unless the upstream's answer to it would tell the same to the next one that is
 //! like it, and nothing was written in between.
@@ -16,7 +17,8 @@ use crate::fault::{self, Mutant};
 use crate::guard::evaluate::evaluate;
 use crate::guard::verdict::Verdict;
 use crate::memory::generations::Generation;
-use crate::memory::validators::Question;
+use crate::memory::questions::Question;
+use crate::memory::sightings::Sighting;
 use crate::resource::Scope;
 use crate::rule::Rule;
 use crate::rule::identity::{Identity, names_only_the_document};
@@ -28,44 +30,75 @@ use crate::semantics::representation::Representation;
 use crate::upstream::probe::Found;
 
 /// A question that the upstream may be asked, and the moment before.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Lesson {
+    resource: Arc<str>,
     question: Question,
+    /// Whether somebody asks in whose name the answer may be recalled.
+    lasts: bool,
     scope: Scope,
     generation: Generation,
     since: Instant,
 }
 
+impl Lesson {
+    /// Whether the answer may be recalled, so that it must not come from a cache.
+    pub(super) fn lasts(&self) -> bool {
+        self.lasts
+    }
+}
+
 impl Exchange {
     /// Prepares to learn what a document holds from what the upstream is asked next.
     ///
-    /// Nothing, where it would teach nothing: where others write to the upstream too; where a write is under way; where
-    /// the target names all documents of a scope, or may ask for a part of one; where nobody is named, or a signature
-    /// names somebody for this one request.
+    /// Nothing, where it would teach nothing: where a write is under way; where the target names all documents of a
+    /// scope, or may ask for a part of one; where a signature names somebody for this one request. It does not last
+    /// where others write to the upstream too, or nobody is named.
     pub(super) fn lesson(&self, rule: &Rule, head: &Parts, identity: &Identity) -> Option<Lesson> {
-        let validators = self.memory.validators.as_ref()?;
         if identity.is_collection || !names_only_the_document(rule, head) || is_signed(head) {
             return None;
         }
-        let question = validators.question(head)?;
-        let generation = self.holds.generation(identity.scope)?;
-        Some(Lesson { question, scope: identity.scope, generation, since: Instant::now() })
+        let questions = &self.memory.questions;
+        Some(Lesson {
+            resource: Arc::clone(&rule.name),
+            question: questions.of(head),
+            lasts: self.memory.validators.is_some() && questions.names_somebody(head),
+            scope: identity.scope,
+            generation: self.holds.generation(identity.scope)?,
+            since: Instant::now(),
+        })
     }
 
     /// What a document holds, if the upstream need not be asked. It needs the document's hold.
     pub(super) fn recall(&self, rule: &Rule, head: &Parts, lesson: &Lesson) -> Option<Representation> {
-        let validators = self.memory.validators.as_ref()?;
+        let validators = self.memory.validators.as_ref().filter(|_| lesson.lasts)?;
         let found = validators.recall(lesson.question, lesson.generation, lesson.since)?;
         (!is_refusal_to_page(rule, head, &found)).then_some(found)
     }
 
     /// Remembers what the upstream has told, with these fields, if nothing was written meanwhile.
     pub(super) fn learned(&self, lesson: Option<&Lesson>, fields: &HeaderMap, found: &Representation) {
-        let (Some(lesson), Some(validators)) = (lesson, &self.memory.validators) else { return };
+        let Some(lesson) = lesson else { return };
         let Some(now) = self.holds.generation(lesson.scope) else { return };
         let asked = if fault::is_mutant(Mutant::GenerationAfterAnswer) { now } else { lesson.generation };
-        if validators.is_lasting(fields) && now == asked {
+        if !self.memory.questions.is_lasting(fields) || now != asked {
+            return;
+        }
+        self.look_at(
+            lesson,
+            Sighting { generation: asked, asked: lesson.since, told: Instant::now() },
+            found,
+        );
+        if let Some(validators) = self.memory.validators.as_ref().filter(|_| lesson.lasts) {
             validators.learn(lesson.question, asked, lesson.since, found.clone());
+        }
+    }
+
+    /// Counts a change that no write through here explains, unless the upstream is known never to answer alike.
+    fn look_at(&self, lesson: &Lesson, sighting: Sighting, found: &Representation) {
+        let is_foreign = self.memory.sightings.see(lesson.question, sighting, found);
+        if is_foreign && !self.steadiness.is_reported(&lesson.resource) {
+            self.tally.note_foreign_write(&lesson.resource);
         }
     }
 

@@ -23,6 +23,7 @@ use crate::rule::identity::{Identity, Unidentified, identify};
 use crate::rule::select::Selection;
 use crate::semantics::credentials::is_signed;
 use crate::upstream::onward;
+use crate::upstream::send::Took;
 
 impl Exchange {
     /// Serves one request. There is always an answer, and a record of what the exchange came to.
@@ -45,6 +46,7 @@ impl Exchange {
         });
         asked.repair(&mut answer);
         outcome.status = Some(answer.status());
+        outcome.upstream = answer.extensions_mut().remove().map(|Took(time)| time);
         answer
     }
 

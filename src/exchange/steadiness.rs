@@ -48,6 +48,11 @@ impl Steadiness {
         self.0.remove_if(resource, |_, doubt| *doubt != Doubt::Reported);
     }
 
+    /// Whether it was reported that this resource's upstream never answers alike.
+    pub(super) fn is_reported(&self, resource: &Arc<str>) -> bool {
+        self.0.get(resource).is_some_and(|doubt| *doubt == Doubt::Reported)
+    }
+
     /// Whether this is the first report.
     fn is_news(&self, resource: &Arc<str>) -> bool {
         self.0.insert(Arc::clone(resource), Doubt::Reported) != Some(Doubt::Reported)

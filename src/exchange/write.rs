@@ -59,7 +59,7 @@ impl Exchange {
         asked.course.reach(Stage::Hold)?;
         self.has_room_beside(asked.course.detached())?;
         let waits = Instant::now();
-        let hold = self.holds.take(scope(&intent.identity, outcome)).await.map_err(Failure::Denied)?;
+        let hold = self.hold(rule, scope(&intent.identity, outcome)).await.map_err(Failure::Denied)?;
         outcome.hold = Some(waits.elapsed());
         assert!(!fault::is_ordered(&intent.head.headers, "panic-under-hold"), "ordered by a test");
 
@@ -71,7 +71,7 @@ impl Exchange {
         };
 
         let hold = match fault::is_mutant(Mutant::CheckedBeforeHold) {
-            true => self.holds.take(intent.identity.scope).await.map_err(Failure::Denied)?,
+            true => self.hold(rule, intent.identity.scope).await.map_err(Failure::Denied)?,
             false => hold,
         };
 

@@ -73,7 +73,17 @@ impl Verdict {
         Self::Refuse(Refusal { status, reason, current })
     }
 
-    /// The verdict in one word, for logs.
+    /// All that [`Verdict::as_str`] says.
+    pub const WORDS: [&'static str; 6] = [
+        "forward",
+        "replay",
+        Reason::IfMatchFailed.as_str(),
+        Reason::IfNoneMatchFailed.as_str(),
+        Reason::Malformed.as_str(),
+        Reason::Unstated.as_str(),
+    ];
+
+    /// The verdict in one word, for logs and metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Forward(_) => "forward",
@@ -141,8 +151,8 @@ impl Clearance {
 }
 
 impl Reason {
-    /// The reason in a few words, for logs.
-    pub fn as_str(self) -> &'static str {
+    /// The reason in a few words, for logs and metrics.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::IfMatchFailed => "if-match-failed",
             Self::IfNoneMatchFailed => "if-none-match-failed",

@@ -9,7 +9,7 @@
 //! there any more, and nobody gets a hold of the new ones before the last of the old is given back and has settled.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -98,6 +98,17 @@ struct Unsettled {
     _raised: Option<Raised>,
 }
 
+/// How many scopes are in which use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Somebody has the sole right to write there.
+    pub held: usize,
+    /// How many writes wait for theirs, in all scopes together.
+    pub waiting: usize,
+    /// A write there may still be applied, as far as a single scope is known for it.
+    pub unsettled: usize,
+}
+
 /// Why a hold was not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
@@ -114,6 +125,8 @@ pub enum Denied {
 /// The sole right to write in a scope. Dropping it gives the right to the next in line.
 #[derive(Debug)]
 pub struct Hold {
+    /// Where writes under it are counted whose outcome stays unknown.
+    unknown: Option<Arc<AtomicU64>>,
     // Fields are dropped in this order: the turn goes to the next in line before the place is left.
     _turn: OwnedSemaphorePermit,
     place: Place,
@@ -190,7 +203,7 @@ impl Holds {
             sleep_until(until).await;
             place.settled();
         }
-        Ok(Hold { _turn: turn, place })
+        Ok(Hold { unknown: None, _turn: turn, place })
     }
 
     /// The generation of a scope; nothing while a write there is under way or unsettled, or where nothing is recalled, and
@@ -250,6 +263,11 @@ impl Holds {
             return Err(Denied::QueueFull);
         }
         Ok(queued)
+    }
+
+    /// How many scopes are in which use at this moment, those before these included.
+    pub fn usage(&self) -> Usage {
+        self.table.usage(Instant::now())
     }
 
     /// Until when the last scope that is unsettled stays so, if any is.
@@ -352,6 +370,18 @@ impl Table {
         self.settled_from.max([last, unheld, before].into_iter().flatten().max().unwrap_or(self.settled_from))
     }
 
+    fn usage(&self, now: Instant) -> Usage {
+        let before = self.table_before().map(|before| before.usage(now)).unwrap_or_default();
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        let mut usage = Usage { waiting: before.waiting + waiting, ..before };
+        for slot in &self.slots {
+            usage.held += usize::from(slot.turn.available_permits() == 0);
+            let is_unsettled = slot.unsettled.as_ref().is_some_and(|unsettled| unsettled.until > now);
+            usage.unsettled += usize::from(is_unsettled);
+        }
+        usage
+    }
+
     fn table_before(&self) -> Option<Arc<Self>> {
         self.before().as_ref().map(|before| Arc::clone(&before.table))
     }
@@ -436,6 +466,11 @@ impl Drop for Queued<'_> {
 }
 
 impl Hold {
+    /// The same hold, under which every write whose outcome stays unknown is counted.
+    pub fn counting(self, unknown: Arc<AtomicU64>) -> Self {
+        Self { unknown: Some(unknown), ..self }
+    }
+
     /// The first byte of the write goes upstream now: what was known of its scope is withdrawn.
     pub fn begin(self) -> InFlight {
         let place = &self.place;
@@ -457,6 +492,9 @@ impl Drop for InFlight {
         if let Some((hold, raised)) = self.0.take()
             && !fault::is_mutant(Mutant::ReleasedOnUnknown)
         {
+            if let Some(unknown) = &hold.unknown {
+                unknown.fetch_add(1, Ordering::Relaxed);
+            }
             hold.place.holds.stamp(hold.place.scope, raised);
         }
     }

@@ -4,14 +4,19 @@ pub mod changes;
 pub mod generations;
 pub mod holds;
 pub mod puts;
+pub mod questions;
 pub mod recent_reads;
+pub mod sightings;
 pub mod validators;
 
 use std::time::Instant;
 
 use changes::Changes;
+use http::header::HeaderName;
 use puts::Puts;
+use questions::Questions;
 use recent_reads::RecentReads;
+use sightings::Sightings;
 use validators::Validators;
 
 /// What is remembered of documents that pass. Only the validators decide anything by themselves; what the others say is
@@ -24,16 +29,34 @@ pub struct Memory {
     pub changes: Changes,
     /// Who was just shown which entity-tag.
     pub recent_reads: RecentReads,
+    /// Who asks what.
+    pub questions: Questions,
+    /// What documents were last seen to hold.
+    pub sightings: Sightings,
     /// What documents hold; nothing where others write to the upstream too.
     pub validators: Option<Validators>,
 }
 
 impl Memory {
     /// Remembers nothing yet, and at most about this many bytes; with `validators` half of them are theirs.
-    pub fn new(max: u64, now: Instant, validators: Option<validators::Settings>) -> Self {
+    ///
+    /// Whoever is asked in other `credential_fields` is another one.
+    pub fn new(
+        max: u64,
+        now: Instant,
+        credential_fields: Vec<HeaderName>,
+        validators: Option<validators::Settings>,
+    ) -> Self {
         let recent_reads = RecentReads::new(now);
         let validators = validators.map(|settings| Validators::new(max / 2, settings));
         let rest = if validators.is_some() { max / 2 } else { max };
-        Self { puts: Puts::new(rest / 2), changes: Changes::new(rest / 2), recent_reads, validators }
+        Self {
+            puts: Puts::new(rest / 2),
+            changes: Changes::new(rest / 4),
+            recent_reads,
+            questions: Questions::new(credential_fields),
+            sightings: Sightings::new(rest / 4),
+            validators,
+        }
     }
 }

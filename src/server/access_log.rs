@@ -60,7 +60,7 @@ fn json_line(outcome: &Outcome, sent: u64) -> String {
     line.insert("method".into(), json!(outcome.method.as_str()));
     line.insert("path".into(), json!(outcome.path));
     line.insert("protocol".into(), json!(format!("{:?}", outcome.protocol)));
-    line.insert("status".into(), json!(status(outcome)));
+    line.insert("status".into(), json!(outcome.code()));
     line.insert("bytes".into(), json!(sent));
     line.insert("duration_ms".into(), milliseconds(outcome.began.elapsed()));
     let mut known = |name: &str, value: Option<Value>| value.map(|value| line.insert(name.into(), value));
@@ -87,20 +87,10 @@ fn text_line(outcome: &Outcome, sent: u64) -> String {
         now(),
         outcome.method,
         outcome.path,
-        status(outcome),
+        outcome.code(),
         duration.as_secs_f64() * 1000.0,
         outcome.resource.as_deref().unwrap_or("-"),
     )
-}
-
-/// The status that was sent. Where there is none, 499 is what nginx calls a client that left before it was answered,
-/// and 0 is what Envoy says of any other exchange without an answer.
-pub(super) fn status(outcome: &Outcome) -> u16 {
-    match (outcome.status, outcome.failure) {
-        (Some(status), _) => status.as_u16(),
-        (None, Some("client-left")) => 499,
-        (None, _) => 0,
-    }
 }
 
 fn mode_name(mode: Mode) -> &'static str {

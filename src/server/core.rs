@@ -66,6 +66,11 @@ impl Core {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// Where it counts them.
+    pub(super) fn counter(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.connections)
+    }
+
     /// Hands it a connection.
     pub(super) fn serve(&self, socket: Socket, client: Address, place: OwnedSemaphorePermit) {
         self.connections.fetch_add(1, Ordering::Relaxed);

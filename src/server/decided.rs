@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::access_log::{now, status};
+use super::access_log::now;
 use crate::decision::facts::Facts;
 use crate::decision::record::{Decision, Word, WouldBe};
 use crate::exchange::outcome::Outcome;
@@ -27,7 +27,7 @@ pub(super) fn decided(outcome: &Outcome, facts: &Facts) -> Decision {
     };
     Decision {
         time: now().to_string().into(),
-        status: status(outcome),
+        status: outcome.code(),
         verdict: verdict.map(Word::from),
         would_be: WouldBe {
             verdict: would_be.unwrap_or("none").into(),

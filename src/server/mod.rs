@@ -5,7 +5,6 @@
 
 pub mod access_log;
 mod ahead;
-mod clients;
 mod connection;
 mod core;
 mod decided;
@@ -115,6 +114,7 @@ pub async fn run(
     let cores = (0..cores.max(1))
         .map(|_| Core::start(served.clone(), records.clone(), drain.clone()))
         .collect::<io::Result<Vec<_>>>()?;
+    records.metrics.count_connections(cores.iter().map(Core::counter).collect());
     let places = Arc::new(Semaphore::new(served.borrow().terms.settings.connections));
     accept(&listener, &cores, &places, &drain).await;
     drop(listener);

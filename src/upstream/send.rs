@@ -37,6 +37,10 @@ pub enum Outgoing {
     },
 }
 
+/// How long the upstream took to the head of its answer: an extension of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Took(pub Duration);
+
 /// A request that got no answer.
 #[derive(Debug)]
 pub struct Unanswered {
@@ -64,14 +68,18 @@ impl Lease {
         let ended = request.body().ended();
         sending.begin(&ended);
         let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
-        let mut since = Instant::now();
+        let began = Instant::now();
+        let mut since = began;
         loop {
             match timeout_at(since + time, &mut answer).await {
                 Ok(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     // Nobody asked for another protocol, so this is no answer to anything.
                     return Err(Unanswered { failure: Failure::ProtocolError, unsent: None });
                 }
-                Ok(answer) => return answer.map(in_our_version).map_err(unanswered),
+                Ok(answer) => {
+                    let took = Took(began.elapsed());
+                    return answer.map(|answer| as_ours(answer, took)).map_err(unanswered);
+                }
                 Err(_) => {
                     let is_clients_turn = !sending.has_more() && !ended.load(Ordering::Relaxed);
                     since = match sending.last_taken() {
@@ -104,8 +112,9 @@ fn sealed(request: Request<Outgoing>, target_max: u64) -> Request<Outgoing> {
 }
 
 /// An intermediary sends its own version, whatever the upstream's is (RFC 9112 §2.3).
-fn in_our_version(mut response: Response<Incoming>) -> Response<Incoming> {
+fn as_ours(mut response: Response<Incoming>, took: Took) -> Response<Incoming> {
     *response.version_mut() = Version::HTTP_11;
+    response.extensions_mut().insert(took);
     response
 }
 

@@ -33,6 +33,7 @@ mod last_modified;
 mod leaks;
 mod learn;
 mod lrs;
+mod metrics;
 mod observe;
 #[cfg(feature = "test-faults")]
 mod panic;
