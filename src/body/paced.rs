@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub struct Paced {
     rest: Incoming,
     pause: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Where the bytes are counted that have come.
+    received: Option<Arc<AtomicU64>>,
 }
 
 /// Why a body did not arrive whole.
@@ -63,7 +66,12 @@ enum Gathered {
 impl Paced {
     /// A body as it arrives.
     pub fn new(body: Incoming, pause: Duration) -> Self {
-        Self { ahead: Contents::default(), rest: body, pause, timer: None }
+        Self { ahead: Contents::default(), rest: body, pause, timer: None, received: None }
+    }
+
+    /// The same body, whose bytes are counted as they come.
+    pub fn counting(self, received: Arc<AtomicU64>) -> Self {
+        Self { received: Some(received), ..self }
     }
 
     /// Reads the body up to `max` bytes, charged to a budget. A declared length over the bound is enough to stop at once.
@@ -155,6 +163,10 @@ impl Body for Paced {
         match Pin::new(&mut self.rest).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.timer = None;
+                if let (Some(received), Some(Ok(frame))) = (&self.received, &frame) {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    received.fetch_add(bytes as u64, Ordering::Relaxed);
+                }
                 Poll::Ready(frame.map(|frame| frame.map_err(Interrupted::Broken)))
             }
             Poll::Pending => {

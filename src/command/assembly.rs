@@ -7,6 +7,9 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, watch};
 
 use super::certificates::Certificates;
+use serde_json::Value;
+
+use super::in_use::{InUse, Origin};
 use crate::body::budget::{Budget, Buffers};
 use crate::config::Config;
 use crate::decision::Decisions;
@@ -24,6 +27,7 @@ use crate::upstream::pool::Pool;
 #[derive(Debug)]
 pub(super) struct Assembly {
     config: Config,
+    in_use: InUse,
     shared: Shared,
     certificates: Certificates,
     /// How many exchanges may be under way with the upstream.
@@ -55,7 +59,7 @@ impl Assembly {
         };
         let under_way = Arc::new(Semaphore::new(config.upstream.connections));
         let served = watch::Sender::new(serving(&config, &shared, &certificates, &under_way));
-        Ok(Self { config, shared, certificates, under_way, served })
+        Ok(Self { config, in_use: InUse::new(Origin::default()), shared, certificates, under_way, served })
     }
 
     /// What requests are served with, whenever that changes.
@@ -71,6 +75,19 @@ impl Assembly {
     /// Who may write where, by now.
     pub(super) fn holds(&self) -> Arc<Holds> {
         Arc::clone(&self.shared.holds)
+    }
+
+    /// Which configuration that is.
+    pub(super) fn in_use(&mut self) -> &mut InUse {
+        &mut self.in_use
+    }
+
+    /// What a person asks about it: which configuration that is, and the mode of each resource.
+    pub(super) fn status(&self) -> Value {
+        let mut status = self.in_use.status();
+        let modes = self.config.rules.0.iter().map(|rule| (rule.name.to_string(), rule.mode.as_str().into()));
+        status["mode"] = Value::Object(modes.collect());
+        status
     }
 
     /// What it is doing at this moment.

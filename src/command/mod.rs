@@ -10,6 +10,7 @@ pub mod demo;
 mod drain;
 pub mod explain;
 mod healthcheck;
+mod in_use;
 mod mark;
 pub mod proxy;
 mod reload;

@@ -12,6 +12,7 @@ use tracing_appender::non_blocking::WorkerGuard;
 
 use super::assembly::{Assembly, cores};
 use super::certificates::watch;
+use super::in_use::Origin;
 use super::mark::Mark;
 use crate::admin::{self, Admin, Figures, Reload};
 use crate::config::Config;
@@ -97,6 +98,11 @@ impl Proxy {
     /// When the kernel does not tell.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
         self.admin.local_addr()
+    }
+
+    /// Notes where its configuration was read.
+    pub(super) fn comes_from(&self, origin: Origin) {
+        self.assembly.lock().unwrap_or_else(PoisonError::into_inner).in_use().replace(origin);
     }
 
     /// What is served with, for whoever replaces it.
@@ -193,11 +199,19 @@ fn figures(metrics: &Arc<Metrics>, assembly: &Arc<Mutex<Assembly>>) -> Figures {
         move || assembly.lock().unwrap_or_else(PoisonError::into_inner).readings()
     };
     let [open, plain, some] = [(); 3].map(|()| Arc::clone(metrics));
-    let again = readings.clone();
+    let (again, assembly) = (readings.clone(), Arc::clone(assembly));
+    let status = move || {
+        let mut told = assembly.lock().unwrap_or_else(PoisonError::into_inner).status();
+        let counted = some.status();
+        told.as_object_mut()
+            .into_iter()
+            .for_each(|told| told.extend(counted.as_object().cloned().unwrap_or_default()));
+        told
+    };
     Figures {
         open_metrics: Box::new(move || open.open_metrics(&readings()).ok()),
         prometheus: Box::new(move || plain.prometheus(&again()).ok()),
-        status: Box::new(move || some.status()),
+        status: Box::new(status),
     }
 }
 

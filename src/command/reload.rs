@@ -109,16 +109,21 @@ impl Reloader {
 
     fn complain(&mut self, problem: &str) {
         tracing::error!("reload: the configuration stays as it was:\n{}", problem.trim_end());
+        self.assembly.lock().unwrap_or_else(PoisonError::into_inner).in_use().complain(problem);
         self.wrong = Some(problem.to_owned());
     }
 
     fn try_reload(&mut self) -> Result<Reloaded, String> {
-        let config = self.source.read()?;
+        let (config, origin) = self.source.read()?;
+        let mut assembly = self.assembly.lock().unwrap_or_else(PoisonError::into_inner);
         if config == self.used {
+            assembly.in_use().confirm(origin);
             self.wrong = None;
             return Ok(Reloaded::Unchanged);
         }
-        self.assembly.lock().unwrap_or_else(PoisonError::into_inner).replace(config.clone())?;
+        assembly.replace(config.clone())?;
+        assembly.in_use().replace(origin);
+        drop(assembly);
         (self.set_level)(&config);
         self.used = config;
         self.wrong = None;

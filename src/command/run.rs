@@ -10,6 +10,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::reload::Handle;
 
 use super::check::EXIT_CONFIG;
+use super::in_use::Origin;
 use super::proxy::Proxy;
 use super::reload::{Reloader, SetLevel};
 use super::signals::{Asked, Signals};
@@ -25,8 +26,8 @@ const WISHES: usize = 8;
 /// Runs the proxy and gives the exit code.
 pub(super) fn run(arguments: &RunArguments, err: &mut dyn Write) -> u8 {
     let source = Source::of(arguments);
-    let config = match source.read() {
-        Ok(config) => config,
+    let (config, origin) = match source.read() {
+        Ok(read) => read,
         Err(problems) => return say(err, &problems, EXIT_CONFIG),
     };
     let set_level = log_to_stderr(config.log_level);
@@ -34,7 +35,7 @@ pub(super) fn run(arguments: &RunArguments, err: &mut dyn Write) -> u8 {
         Ok(runtime) => runtime,
         Err(error) => return say(err, &format!("staleguard: cannot start: {error}"), FAILED),
     };
-    match runtime.block_on(serve(source, config, set_level, err)) {
+    match runtime.block_on(serve(source, config, origin, set_level, err)) {
         Ok(()) => 0,
         Err(sentence) => say(err, &format!("staleguard: {sentence}"), FAILED),
     }
@@ -43,6 +44,7 @@ pub(super) fn run(arguments: &RunArguments, err: &mut dyn Write) -> u8 {
 async fn serve(
     source: Source,
     config: Config,
+    origin: Origin,
     set_level: SetLevel,
     err: &mut dyn Write,
 ) -> Result<(), String> {
@@ -56,6 +58,7 @@ async fn serve(
     let mut signals = Signals::new(source.file().is_some()).map_err(told)?;
     let drain = Drain::new();
     let proxy = Proxy::bind(config.clone(), drain.clone())?;
+    proxy.comes_from(origin);
     announce(&proxy, &upstream(&config), err).map_err(told)?;
 
     let (wish, wishes) = mpsc::channel(WISHES);

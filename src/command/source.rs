@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::check::read_text;
+use super::in_use::Origin;
 use super::{RunArguments, colours};
 use crate::config::environment::Environment;
 use crate::config::{Config, Overrides};
@@ -32,17 +33,19 @@ impl Source {
         self.file.as_deref()
     }
 
-    /// Reads the settings.
+    /// Reads the settings, and says where.
     ///
     /// # Errors
     /// Every problem, with its place and remedy.
-    pub(super) fn read(&self) -> Result<Config, String> {
+    pub(super) fn read(&self) -> Result<(Config, Origin), String> {
         let file = match &self.file {
             None => None,
             Some(path) => Some((path.display().to_string(), read_text(path)?)),
         };
         let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
-        Config::read(file, &self.overrides).map_err(|problems| problems.render(colours()))
+        let origin = Origin::of(self.file.clone().zip(file.map(|(_, text)| text)));
+        let config = Config::read(file, &self.overrides).map_err(|problems| problems.render(colours()))?;
+        Ok((config, origin))
     }
 }
 

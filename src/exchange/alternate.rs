@@ -38,7 +38,7 @@ impl Exchange {
         let form = self.whole_form(rule, &head.headers, body, asked.course.until()).await?;
         let opened = open(&mut head, method, &form.to_bytes());
         // An answer is shaped by the plain request, also one that says what is wrong with the form.
-        *asked = Asked::of(&head, Some(rule), asked.course.clone());
+        *asked = Asked::of(&head, Some(rule), asked.course.clone(), &outcome.request_id);
         self.note_facts(rule, &head, outcome);
         let contents = opened.map_err(|problem| Failure::Ambiguous(problem.to_string()))?.in_place_of(&form);
         drop(form);

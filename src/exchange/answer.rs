@@ -26,6 +26,7 @@ use crate::semantics::cors::{self, Cors, Repair};
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::fields::{PROXY_STATUS, XAPI_VERSION, strip_hop_by_hop};
 use crate::semantics::last_modified;
+use crate::semantics::request_id::RequestId;
 use crate::upstream::ahead::Ahead;
 use crate::upstream::forward::Answered;
 use crate::upstream::probe::Found;
@@ -49,6 +50,8 @@ pub enum AnswerBody {
 /// What of a request shapes the answers that are made here.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
+    /// The name of the request, for whoever asks about its answer.
+    request_id: RequestId,
     /// Whether the client wants `application/problem+json` (RFC 9457).
     problem_json: bool,
     /// The value for X-Experience-API-Version, where the exchange concerns xAPI.
@@ -64,7 +67,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn of(head: &Parts, rule: Option<&Rule>, course: Course) -> Self {
+    pub(super) fn of(head: &Parts, rule: Option<&Rule>, course: Course, request_id: &RequestId) -> Self {
         let fields = &head.headers;
         let wants = |value: &HeaderValue| {
             value.to_str().is_ok_and(|accepts| {
@@ -75,6 +78,7 @@ impl Asked {
             })
         };
         Self {
+            request_id: request_id.clone(),
             problem_json: fields.get_all(ACCEPT).iter().any(wants),
             xapi_version: rule.is_some_and(|rule| rule.xapi).then(|| answer_version(fields)),
             cors: rule
@@ -188,7 +192,13 @@ pub fn advice(refusal: &Refusal, hides_found: bool) -> String {
 fn made(status: StatusCode, proxy_error: &str, sentence: &str, asked: &Asked) -> Answer {
     let (media_type, text) = if asked.problem_json {
         let title = status.canonical_reason().unwrap_or("Refused");
-        let problem = json!({ "title": title, "status": status.as_u16(), "detail": sentence });
+        let request_id = asked.request_id.as_str();
+        let problem = json!({
+            "title": title,
+            "status": status.as_u16(),
+            "detail": sentence,
+            "request_id": request_id,
+        });
         ("application/problem+json", problem.to_string())
     } else {
         ("text/plain; charset=utf-8", format!("{sentence}\n"))

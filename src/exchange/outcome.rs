@@ -1,16 +1,20 @@
 //! What an exchange came to: the record that is logged and counted once it is over.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, StatusCode, Version};
-
+use http::header::{HOST, HeaderMap, HeaderValue, USER_AGENT};
+use http::{Method, Request, StatusCode, Uri, Version};
 use percent_encoding::{CONTROLS, percent_encode};
 
 use crate::decision::facts::Facts;
 use crate::guard::policy::Mode;
 use crate::net::client::Client;
+use crate::semantics::fields::X_FORWARDED_FOR;
 use crate::semantics::repair::Repairs;
+use crate::semantics::request_id::RequestId;
+use crate::semantics::trace::TraceParent;
 
 /// What an exchange came to. It holds no query, no credentials and nothing of a body.
 #[derive(Debug, Clone)]
@@ -23,6 +27,18 @@ pub struct Outcome {
     pub protocol: Version,
     /// Its method.
     pub method: Method,
+    /// Its name, which it has brought or was given here.
+    pub request_id: RequestId,
+    /// The trace that it is a part of, if it says so.
+    pub trace: Option<TraceParent>,
+    /// The host that it asks for; as it may stand in a log, and so are the two that follow.
+    pub authority: Option<String>,
+    /// What its client calls itself.
+    pub user_agent: Option<String>,
+    /// Whom those before this proxy say that they speak for, where they are believed.
+    pub forwarded_for: Option<String>,
+    /// How many bytes of its body have come.
+    pub received: Arc<AtomicU64>,
     /// The path of its target, without the query, also one that was encoded by mistake or stands behind `;`.
     pub path: String,
     /// The status of the answer; none while there is none, and for ever if its client left before.
@@ -58,11 +74,20 @@ pub struct Outcome {
 impl Outcome {
     /// The outcome of a request that has only just begun.
     pub fn of<B>(request: &Request<B>, client: Client) -> Self {
+        let fields = request.headers();
+        let brought = RequestId::brought(fields).filter(|_| client.is_believed);
+        let forwarded_for = fields.get(X_FORWARDED_FOR).filter(|_| client.is_believed);
         Self {
             began: Instant::now(),
             client,
             protocol: request.version(),
             method: request.method().clone(),
+            request_id: brought.unwrap_or_else(RequestId::made),
+            trace: TraceParent::of(fields),
+            authority: authority(request.uri(), fields),
+            user_agent: fields.get(USER_AGENT).map(|value| shown(value.as_bytes(), 256)),
+            forwarded_for: forwarded_for.map(|value| shown(value.as_bytes(), 256)),
+            received: Arc::default(),
             path: plain(without_parameters(request.uri().path())),
             status: None,
             resource: None,
@@ -92,15 +117,27 @@ impl Outcome {
     }
 }
 
-/// A path as it may stand in a log: what is no visible ASCII is percent-encoded, since it could steer a terminal, and
-/// no more of it is kept than anybody reads.
+/// A path as it may stand in a log.
 fn plain(path: &str) -> String {
-    const LONGEST: usize = 1024;
-    let (shown, ellipsis) = match path.as_bytes().get(..LONGEST) {
-        Some(start) if path.len() > LONGEST => (start, "..."),
-        _ => (path.as_bytes(), ""),
+    shown(path.as_bytes(), 1024)
+}
+
+/// What a client has sent, as it may stand in a log: what is no visible ASCII is percent-encoded, since it could steer a
+/// terminal, and no more of it is kept than anybody reads.
+fn shown(sent: &[u8], longest: usize) -> String {
+    let (shown, ellipsis) = match sent.get(..longest) {
+        Some(start) if sent.len() > longest => (start, "..."),
+        _ => (sent, ""),
     };
     format!("{}{ellipsis}", percent_encode(shown, CONTROLS))
+}
+
+/// The host that is asked for, without what may stand before it: a password has no place there, and none in a log.
+fn authority(target: &Uri, fields: &HeaderMap) -> Option<String> {
+    let host = target.authority().map(|authority| authority.as_str().as_bytes());
+    let host = host.or_else(|| fields.get(HOST).map(HeaderValue::as_bytes))?;
+    let host = host.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
+    Some(shown(host, 256))
 }
 
 /// Learners are named in queries, and some clients encode the question mark too, or put parameters behind `;`.
@@ -113,6 +150,21 @@ fn without_parameters(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::client::Address;
+
+    #[test]
+    fn what_a_client_says_of_itself_is_bounded_and_steers_no_terminal() {
+        let request = Request::get("http://user:password@a.example:80/x")
+            .header("host", "b.example")
+            .header("user-agent", "a\t".to_owned() + &"x".repeat(300))
+            .header("x-forwarded-for", HeaderValue::from_bytes(b"\xff, ::1").expect("a value"));
+        let request = request.body(()).expect("a request");
+        let outcome = Outcome::of(&request, Client::of(Address::Unix));
+        assert_eq!(outcome.authority.as_deref(), Some("a.example:80"));
+        let agent = outcome.user_agent.expect("one");
+        assert!(agent.starts_with("a%09xxx") && agent.ends_with("x...") && agent.len() < 270, "{agent}");
+        assert_eq!(outcome.forwarded_for.as_deref(), Some("%FF, ::1"));
+    }
 
     #[test]
     fn no_path_steers_a_terminal_or_fills_a_log() {

@@ -35,9 +35,10 @@ impl Exchange {
         request: Request<Incoming>,
         outcome: &mut Outcome,
     ) -> Answer {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        outcome.request_id.put(&mut head.headers);
         let until = outcome.began + self.settings.exchange_timeout;
-        let mut asked = Asked::of(&head, None, Course::new(until.into(), detached));
+        let mut asked = Asked::of(&head, None, Course::new(until.into(), detached), &outcome.request_id);
         let served = AssertUnwindSafe(self.see_through(head, body, &mut asked, outcome)).catch_unwind().await;
         let mut answer = served.unwrap_or(Err(Failure::Internal)).unwrap_or_else(|failure| {
             let failure = if self.drain.has_begun() { failure.while_draining() } else { failure };
@@ -45,6 +46,8 @@ impl Exchange {
             answer::failed(&failure, &asked)
         });
         asked.repair(&mut answer);
+        // The upstream was told this one too, so that there is no other which its own could be.
+        outcome.request_id.put(answer.headers_mut());
         outcome.status = Some(answer.status());
         outcome.upstream = answer.extensions_mut().remove().map(|Took(time)| time);
         answer
@@ -61,7 +64,7 @@ impl Exchange {
         // accept
         in_one_version(&mut head)?;
         well_formed(&head)?;
-        let body = Paced::new(body, self.settings.body_timeout);
+        let body = Paced::new(body, self.settings.body_timeout).counting(Arc::clone(&outcome.received));
 
         // select
         let rules = Arc::clone(&self.rules);
@@ -76,7 +79,7 @@ impl Exchange {
         outcome.resource = Some(Arc::clone(&rule.name));
         outcome.mode = Some(rule.mode);
         self.note_facts(rule, &head, outcome);
-        *asked = Asked::of(&head, Some(rule), asked.course.clone());
+        *asked = Asked::of(&head, Some(rule), asked.course.clone(), &outcome.request_id);
         if rule.mode == Mode::Observe {
             return self.observe(rule, spelling, head, body, asked, outcome).await;
         }

@@ -27,6 +27,16 @@ pub enum Mode {
     Observe,
 }
 
+impl Mode {
+    /// The mode in a word, for logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+        }
+    }
+}
+
 /// What an unconditional write gets, by what the resource holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unconditional {

@@ -11,3 +11,5 @@ pub mod preconditions;
 pub mod put;
 pub mod repair;
 pub mod representation;
+pub mod request_id;
+pub mod trace;

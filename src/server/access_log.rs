@@ -1,6 +1,7 @@
 //! The access log: one line per exchange, written in batches by a thread of its own.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -61,11 +62,17 @@ fn json_line(outcome: &Outcome, sent: u64) -> String {
     line.insert("path".into(), json!(outcome.path));
     line.insert("protocol".into(), json!(format!("{:?}", outcome.protocol)));
     line.insert("status".into(), json!(outcome.code()));
+    line.insert("request_id".into(), json!(outcome.request_id.as_str()));
     line.insert("bytes".into(), json!(sent));
+    line.insert("bytes_received".into(), json!(outcome.received.load(Ordering::Relaxed)));
     line.insert("duration_ms".into(), milliseconds(outcome.began.elapsed()));
     let mut known = |name: &str, value: Option<Value>| value.map(|value| line.insert(name.into(), value));
+    known("authority", outcome.authority.as_deref().map(Value::from));
+    known("user_agent", outcome.user_agent.as_deref().map(Value::from));
+    known("x_forwarded_for", outcome.forwarded_for.as_deref().map(Value::from));
+    known("trace_id", outcome.trace.map(|trace| format!("{:032x}", trace.trace_id).into()));
     known("resource", outcome.resource.as_deref().map(Value::from));
-    known("mode", outcome.mode.map(|mode| mode_name(mode).into()));
+    known("mode", outcome.mode.map(|mode| mode.as_str().into()));
     known("syntax", outcome.is_alternate.then(|| "alternate".into()));
     known("verdict", outcome.verdict.map(Value::from));
     let repairs: Vec<&str> = outcome.repairs.iter().map(Repair::as_str).collect();
@@ -75,6 +82,7 @@ fn json_line(outcome: &Outcome, sent: u64) -> String {
     known("hold_ms", outcome.hold.map(milliseconds));
     known("recalled", outcome.recalled.then(|| true.into()));
     known("probe_ms", outcome.probe.map(milliseconds));
+    known("upstream_ms", outcome.upstream.map(milliseconds));
     Value::Object(line).to_string()
 }
 
@@ -83,21 +91,15 @@ fn text_line(outcome: &Outcome, sent: u64) -> String {
     let observed = if outcome.mode == Some(Mode::Observe) { " (observed)" } else { "" };
     let duration = outcome.began.elapsed();
     format!(
-        "{} {} {} {} {sent}B {:.1}ms {} {why}{observed}",
+        "{} {} {} {} {sent}B {:.1}ms {} {why}{observed} {}",
         now(),
         outcome.method,
         outcome.path,
         outcome.code(),
         duration.as_secs_f64() * 1000.0,
         outcome.resource.as_deref().unwrap_or("-"),
+        outcome.request_id.as_str(),
     )
-}
-
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Enforce => "enforce",
-        Mode::Observe => "observe",
-    }
 }
 
 /// Milliseconds with three decimals.

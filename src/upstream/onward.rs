@@ -22,8 +22,8 @@ use crate::semantics::fields::{
 pub(super) struct ByService;
 
 /// What of a writer's fields goes on with a question that a service asks.
-const OF_WRITER: [HeaderName; 6] =
-    [HOST, ACCEPT_ENCODING, CACHE_CONTROL, VIA, X_FORWARDED_PROTO, XAPI_VERSION];
+const OF_WRITER: [HeaderName; 7] =
+    [HOST, ACCEPT_ENCODING, CACHE_CONTROL, VIA, X_FORWARDED_PROTO, X_REQUEST_ID, XAPI_VERSION];
 
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -162,11 +162,12 @@ fn address(head: &mut Parts, upstream: &str) {
 
 /// Takes out what a client that is not believed says of the way of its request.
 ///
-/// CGI and what descends from it read `_` in a name as `-`.
+/// CGI and what descends from it read `_` in a name as `-`. X-Request-Id itself is ours by then.
 fn forget_way(fields: &mut HeaderMap) {
     let tells_way = |name: &&HeaderName| {
-        let name = name.as_str().replace('_', "-");
-        name.starts_with("x-forwarded-") || X_REQUEST_ID == name.as_str() || FORWARDED == name.as_str()
+        let meant = name.as_str().replace('_', "-");
+        let is_other_id = *name != X_REQUEST_ID && X_REQUEST_ID == meant.as_str();
+        meant.starts_with("x-forwarded-") || is_other_id || FORWARDED == meant.as_str()
     };
     let told: Vec<HeaderName> = fields.keys().filter(tells_way).cloned().collect();
     for name in told {

@@ -38,7 +38,10 @@ async fn only_trusted_proxies_are_believed_once_they_are_named() {
         }
         let anew = [Some("127.0.0.3"), Some("http"), Some("lrs.internal"), None, None, None, None];
         let anew = anew.map(|value| value.map(str::to_owned));
-        assert_eq!(told(&proxy, &store, [127, 0, 0, 3], &target).await, anew, "{target}");
+        let mut told = told(&proxy, &store, [127, 0, 0, 3], &target).await;
+        let id = told[5].take().expect("one that was made here");
+        assert!(id != "42" && id.len() == 36, "{id}");
+        assert_eq!(told, anew, "{target}");
     }
 }
 

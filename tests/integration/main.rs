@@ -43,6 +43,7 @@ mod reconsider;
 mod relay;
 mod reload;
 mod repairs;
+mod request_id;
 mod select;
 mod settle;
 mod slow;

@@ -292,6 +292,23 @@ async fn a_read_that_is_overtaken_by_a_write_is_no_sighting() {
 }
 
 #[tokio::test]
+async fn a_read_that_was_asked_before_a_write_is_no_sighting_after_it() {
+    let store = Store::with(|knobs| knobs.answers_late = true);
+    store.hold(&state("a"), "1");
+    let proxy = Proxy::before(&store);
+    store.close_gate(On::Marked);
+    let mut reader = proxy.connect().await;
+    reader.request("GET", &state("a"), &[V1, A, ("X-Gate", "1")], b"").await;
+    store.until("the read", |seen| !seen.is_empty()).await;
+    // Nothing is stated, so that nothing is asked before it or read back after it.
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1, A], "2").await.status, 204);
+    store.open_gate();
+    assert_eq!(reader.answer("GET").await.text(), "1");
+    assert_eq!(proxy.send("GET", &state("a"), &[V1, A], "").await.text(), "2");
+    assert_eq!(foreign(&proxy, "state").await, 0);
+}
+
+#[tokio::test]
 async fn two_who_are_shown_different_documents_are_no_third_who_writes() {
     let store = Store::start();
     store.answer("/agents/profile", format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}", 1));

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use serde_json::Value;
+
 use crate::support::client::{Answer, send};
 use crate::support::proxy::{Proxy, url};
 use crate::support::store::{On, Store};
@@ -70,6 +72,11 @@ async fn the_hang_up_signal_reloads_too_and_a_wrong_file_changes_nothing() {
     let refused = post(&proxy, "/-/reload", Some(TOKEN)).await;
     assert_eq!(refused.status, 422);
     assert!(refused.text().contains("obey") && refused.text().contains("3 |"), "{}", refused.text());
+    let status = proxy.status_json().await;
+    let (config, began) = (status["config"].clone(), status["config"]["hash"].clone());
+    assert!(config["last_error"].as_str().is_some_and(|line| line.starts_with("error")), "{status:#}");
+    assert!(config["file"].is_string() && began.is_string() && config["loaded"].is_string(), "{status:#}");
+    assert_eq!((&status["mode"]["state"], &status["mode"]["notes"]), (&"enforce".into(), &Value::Null));
     let metrics = proxy.metrics().await;
     assert_eq!(metrics["staleguard_config_last_reload_successful"], 0);
     assert!(metrics["staleguard_config_reloads_total{outcome=\"failure\"}"] >= 2);
@@ -79,6 +86,12 @@ async fn the_hang_up_signal_reloads_too_and_a_wrong_file_changes_nothing() {
     proxy.says("reloaded").await;
     assert_refused(&put(&proxy, NOTE, &[], "1").await, 428);
     assert_eq!(proxy.metrics().await["staleguard_config_last_reload_successful"], 1);
+    let status = proxy.status_json().await;
+    assert_eq!(
+        (&status["config"]["last_error"], &status["mode"]["notes"]),
+        (&Value::Null, &"enforce".into())
+    );
+    assert_ne!(status["config"]["hash"], began);
     assert!(send(proxy.admin, "GET", "/readyz", &[], "").await.status == 200, "it does not drain");
 }
 

@@ -7,7 +7,6 @@ use http::Method;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
 use crate::exchange::outcome::Outcome;
-use crate::guard::policy::Mode;
 
 /// The name of a guarded resource, or `-` for what is relayed untouched.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -98,12 +97,4 @@ impl ReloadLabels {
 fn known(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
-}
-
-/// A mode in a word.
-pub(super) fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Enforce => "enforce",
-        Mode::Observe => "observe",
-    }
 }

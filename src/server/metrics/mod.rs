@@ -226,7 +226,7 @@ impl Metrics {
         took(&self.upstream_durations, outcome.upstream);
         if let (Some(verdict), Some(mode)) = (outcome.verdict, outcome.mode) {
             let resource = labels.resource.clone();
-            let labels = DecisionLabels { resource, verdict, mode: labels::mode(mode) };
+            let labels = DecisionLabels { resource, verdict, mode: mode.as_str() };
             self.decisions.get_or_create(&labels).inc();
         }
         if let Some(failure) = outcome.failure {
@@ -269,7 +269,7 @@ impl Metrics {
 
     fn written(&self, readings: &Readings) -> Result<String, fmt::Error> {
         for reading in &readings.resources {
-            let (resource, mode) = (Resource::of(Some(&reading.resource)), labels::mode(reading.mode));
+            let (resource, mode) = (Resource::of(Some(&reading.resource)), reading.mode.as_str());
             for verdict in Verdict::WORDS {
                 let labels = DecisionLabels { resource: resource.clone(), verdict, mode };
                 drop(self.decisions.get_or_create(&labels));
