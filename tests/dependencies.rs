@@ -29,11 +29,11 @@ const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 const DUPLICATES: [(&str, &str); 9] = [
     ("bit-set", "only tests: jsonschema and proptest have different ones"),
     ("bit-vec", "only tests: with bit-set, and rcgen writes DER with another"),
-    ("getrandom", "only tests: with rand"),
+    ("getrandom", "with rand, and with ring"),
     ("hashbrown", "dashmap 6 has 0.14, and what indexmap and quick_cache share is newer"),
     ("r-efi", "only tests, and only on UEFI: with getrandom"),
-    ("rand", "only tests: stateright and proptest have different ones"),
-    ("rand_core", "only tests: with rand"),
+    ("rand", "opentelemetry_sdk and stateright have 0.9; only tests: proptest has a newer one"),
+    ("rand_core", "with rand"),
     ("windows-sys", "only on Windows, where this does not run: ring has 0.52"),
     ("syn", "only while building: derive macros are about to move to 3"),
 ];

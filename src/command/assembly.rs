@@ -195,6 +195,7 @@ fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("admin.token-file", old.admin_token_file == new.admin_token_file),
         ("log.access", old.server.access_log == new.server.access_log),
         ("log.decisions-file", old.decisions == new.decisions),
+        ("log.otlp-endpoint", old.otlp_endpoint == new.otlp_endpoint),
         ("guard.state-dir", old.state_dir == new.state_dir),
     ];
     keys.into_iter().filter(|(_, is_same)| !is_same).map(|(key, _)| key).collect()

@@ -22,6 +22,7 @@ use crate::memory::holds::Holds;
 use crate::server::access_log::AccessLog;
 use crate::server::listener::{self, Endpoint, Listener};
 use crate::server::metrics::Metrics;
+use crate::server::traces::Traces;
 use crate::server::{self, Records};
 
 /// A proxy whose addresses are bound, and which serves nobody yet.
@@ -120,7 +121,12 @@ impl Proxy {
     ///
     /// # Errors
     /// When the cores' threads cannot be started, or the state folder cannot be written.
-    pub async fn serve(self, log: AccessLog, reloads: mpsc::Sender<Reload>) -> io::Result<()> {
+    pub async fn serve(
+        self,
+        log: AccessLog,
+        traces: Option<Arc<Traces>>,
+        reloads: mpsc::Sender<Reload>,
+    ) -> io::Result<()> {
         let Self { config, listener, admin, mark, metrics, assembly, drain, decisions, written_at_end } =
             self;
         let _written_at_end = written_at_end;
@@ -136,7 +142,7 @@ impl Proxy {
             },
         ));
         let watching = tokio::spawn(watch(Arc::clone(&assembly), Arc::clone(&metrics)));
-        let records = Records { log, metrics, decisions };
+        let records = Records { log, metrics, decisions, traces };
         let bound = config.server.drain_timeout;
         let served = assembly.lock().unwrap_or_else(PoisonError::into_inner).served();
         let serving = server::run(listener, served, cores(), records, drain.clone());

@@ -19,6 +19,7 @@ use super::{FAILED, RunArguments};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::server::access_log::AccessLog;
+use crate::server::traces::Traces;
 
 /// How many wishes for a reload may wait; they are all for the same.
 const WISHES: usize = 8;
@@ -57,6 +58,7 @@ async fn serve(
     let told = |error: io::Error| error.to_string();
     let mut signals = Signals::new(source.file().is_some()).map_err(told)?;
     let drain = Drain::new();
+    let traces = collector(&config).as_deref().map(Traces::to).transpose()?.map(Arc::new);
     let proxy = Proxy::bind(config.clone(), drain.clone())?;
     proxy.comes_from(origin);
     announce(&proxy, &upstream(&config), err).map_err(told)?;
@@ -65,7 +67,7 @@ async fn serve(
     let asked_to_reload = Arc::new(Notify::new());
     let reloader = Reloader::new(source, config, proxy.assembly(), proxy.metrics(), set_level);
     let reloading = tokio::spawn(reloader.run(wishes, Arc::clone(&asked_to_reload)));
-    let mut serving = std::pin::pin!(proxy.serve(log, wish));
+    let mut serving = std::pin::pin!(proxy.serve(log, traces.clone(), wish));
     let by_signal = loop {
         tokio::select! {
             // In this order: it says that it drains also where nothing is left to finish.
@@ -93,6 +95,10 @@ async fn serve(
         served = serving => served.map_err(told)?,
         () = twice => return Err("ended at once by a second signal".into()),
     }
+    if let Some(traces) = traces {
+        // It blocks, and whoever sends the spans must not be in its way.
+        let _ = tokio::task::spawn_blocking(move || traces.finish()).await;
+    }
     if drain.has_cut_off() {
         return Err(
             "drain-timeout passed, and a write may still be under way; wait settle-time before the next start, or \
@@ -101,6 +107,12 @@ async fn serve(
         );
     }
     Ok(())
+}
+
+/// Where spans are collected: as it is configured, or else as all programs are told by OpenTelemetry's own variable.
+fn collector(config: &Config) -> Option<String> {
+    let everybodys = || std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|url| !url.is_empty());
+    config.otlp_endpoint.clone().or_else(everybodys)
 }
 
 /// The upstream as it may be written in a configuration.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use http::Uri;
+use http::uri::Authority;
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
@@ -46,6 +48,8 @@ pub(super) struct Log {
     pub(super) decisions_file: Option<PathBuf>,
     pub(super) decisions_file_max: Option<u64>,
     pub(super) decisions_files: Option<usize>,
+    /// Where spans are sent.
+    pub(super) otlp_endpoint: Option<String>,
 }
 
 pub(super) fn listen(section: &mut Section<'_, '_>, to_run: bool) -> Listen {
@@ -82,6 +86,7 @@ pub(super) fn log(section: &mut Section<'_, '_>) -> Log {
         decisions_file: section.read("decisions-file", |value| Ok(PathBuf::from(text(value)?))),
         decisions_file_max: section.read("decisions-file-max", |value| size(value, bounds.clone())),
         decisions_files: section.read("decisions-files", count),
+        otlp_endpoint: section.read("otlp-endpoint", collector),
     }
 }
 
@@ -109,6 +114,21 @@ fn network(value: &Value<'_>) -> Result<IpNet, Problems> {
 fn header_max(value: &Value<'_>) -> Result<usize, Problems> {
     let size = size(value, ByteSize::kib(8)..=ByteSize::mib(16))?;
     usize::try_from(size).map_err(|_| value.problem("does not fit this machine").into())
+}
+
+/// The URL of a collector of OpenTelemetry, which speaks HTTP in clear text.
+fn collector(value: &Value<'_>) -> Result<String, Problems> {
+    const HELP: &str = "write the URL before /v1/traces, as in \"http://127.0.0.1:4318\"";
+    let url = text(value)?;
+    let is_fit = |uri: &Uri| {
+        let authority = uri.authority().map(Authority::as_str);
+        let is_plain = uri.query().is_none() && authority.is_some_and(|authority| !authority.contains('@'));
+        uri.scheme_str() == Some("http") && is_plain
+    };
+    match url.parse::<Uri>().is_ok_and(|uri| is_fit(&uri)) {
+        true => Ok(url.to_owned()),
+        false => Err(value.problem("is no http:// URL of a collector").help(HELP).into()),
+    }
 }
 
 fn level(value: &Value<'_>) -> Result<LevelFilter, Problems> {

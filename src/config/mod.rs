@@ -98,6 +98,8 @@ pub struct Config {
     pub decisions: Option<file::Settings>,
     /// What is said on standard error.
     pub log_level: LevelFilter,
+    /// The URL of the collector that spans are sent to, if somebody has named one.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// Where a running process is asked, and told, about itself.
@@ -296,6 +298,7 @@ impl Sections {
             rules,
             decisions: decisions(&log)?,
             log_level: log.level?,
+            otlp_endpoint: log.otlp_endpoint,
         })
     }
 }

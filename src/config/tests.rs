@@ -65,6 +65,7 @@ fn shown(config: &Config) -> String {
         exchange,
         rules,
         log_level,
+        otlp_endpoint,
         remembered_max,
         credential_fields,
         validators,
@@ -76,7 +77,7 @@ fn shown(config: &Config) -> String {
     } = config;
     let rules: Vec<String> = rules.0.iter().map(|rule| shown_rule(rule)).collect();
     format!(
-        "{server:#?}{admin:?}{admin_hosts:?}{admin_token_file:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{decisions:?}{credential_fields:?}{validators:?}"
+        "{server:#?}{admin:?}{admin_hosts:?}{admin_token_file:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{otlp_endpoint:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{decisions:?}{credential_fields:?}{validators:?}"
     )
 }
 

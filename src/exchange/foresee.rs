@@ -100,7 +100,7 @@ impl Exchange {
         }
         let waits = Instant::now();
         let hold = self.hold(&intent.rule, intent.identity.scope).await;
-        outcome.hold = Some(waits.elapsed());
+        outcome.waited(waits);
         hold.map(Some).map_err(Failure::Denied)
     }
 
@@ -163,7 +163,7 @@ impl Exchange {
         let asks = Instant::now();
         let asked = self.probe(rule, head, identity, lesson, outcome);
         let probed = timeout(self.pool.settings().read_back_timeout, asked).await;
-        outcome.probe = Some(asks.elapsed());
+        outcome.asked(asks);
         self.learned_from(rule, probed.unwrap_or(Err(UpstreamFailure::ResponseTimeout)))
     }
 

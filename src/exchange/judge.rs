@@ -126,7 +126,7 @@ impl Exchange {
     ) -> Result<Probed, upstream::failure::Failure> {
         let asks = Instant::now();
         let probed = self.pool.probe(head, &super::reading(rule)).await;
-        outcome.probe = Some(asks.elapsed());
+        outcome.asked(asks);
         let probed = probed?;
         if let Probed::Found(found) = &probed {
             self.told(lesson.as_ref(), found);

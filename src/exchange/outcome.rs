@@ -69,9 +69,70 @@ pub struct Outcome {
     pub probe: Option<Duration>,
     /// How long the upstream took to the head of its answer to the request itself.
     pub upstream: Option<Duration>,
+    /// The span that it is here, where it is recorded: what goes on is a part of that.
+    pub span: Option<TraceParent>,
+    /// When its parts were of which there are spans.
+    pub parts: Parts,
+}
+
+/// A part of an exchange: when it was and how long it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// When it began.
+    pub began: Instant,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The parts of an exchange that somebody else has a share in, as far as it came to them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// It waited for the sole right to write.
+    pub hold: Option<Part>,
+    /// The upstream was asked what it holds.
+    pub probe: Option<Part>,
+    /// The upstream was sent the request itself, to the head of its answer.
+    pub forward: Option<Part>,
+    /// The upstream was asked what a write has left behind.
+    pub read_back: Option<Part>,
+}
+
+impl Part {
+    /// What began at a moment and is over.
+    pub fn since(began: Instant) -> Self {
+        Self { began, took: began.elapsed() }
+    }
+}
+
+impl Parts {
+    /// Each by its name.
+    pub fn named(self) -> impl Iterator<Item = (&'static str, Part)> {
+        let Self { hold, probe, forward, read_back } = self;
+        let named = [("hold", hold), ("probe", probe), ("forward", forward), ("read-back", read_back)];
+        named.into_iter().filter_map(|(name, part)| Some((name, part?)))
+    }
 }
 
 impl Outcome {
+    /// Notes that the wait for a hold that began then is over.
+    pub(super) fn waited(&mut self, began: Instant) {
+        let part = Part::since(began);
+        (self.hold, self.parts.hold) = (Some(part.took), Some(part));
+    }
+
+    /// Notes that the question to the upstream that began then is over.
+    pub(super) fn asked(&mut self, began: Instant) {
+        let part = Part::since(began);
+        (self.probe, self.parts.probe) = (Some(part.took), Some(part));
+    }
+
+    /// The method, if it is one that somebody has defined.
+    pub fn known_method(&self) -> Option<&'static str> {
+        const KNOWN: [&str; 9] =
+            ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+        KNOWN.into_iter().find(|known| *known == self.method.as_str())
+    }
+
     /// The outcome of a request that has only just begun.
     pub fn of<B>(request: &Request<B>, client: Client) -> Self {
         let fields = request.headers();
@@ -103,6 +164,8 @@ impl Outcome {
             recalled: false,
             probe: None,
             upstream: None,
+            span: None,
+            parts: Parts::default(),
         }
     }
 

@@ -15,13 +15,15 @@ use super::answer::{self, Answer, Asked};
 use super::course::Course;
 use super::detached::Detached;
 use super::failure::Failure;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Part};
+use super::write::ReadBackAt;
 use crate::body::paced::Paced;
 use crate::guard::policy::Mode;
 use crate::rule::Rule;
 use crate::rule::identity::{Identity, Unidentified, identify};
 use crate::rule::select::Selection;
 use crate::semantics::credentials::is_signed;
+use crate::semantics::fields::{TRACEPARENT, TRACESTATE};
 use crate::upstream::onward;
 use crate::upstream::send::Took;
 
@@ -37,6 +39,13 @@ impl Exchange {
     ) -> Answer {
         let (mut head, body) = request.into_parts();
         outcome.request_id.put(&mut head.headers);
+        if let Some(span) = outcome.span {
+            head.headers.insert(TRACEPARENT, span.to_field());
+            if outcome.trace.is_none() {
+                // It says more of a trace that this request is no part of (W3C Trace Context §3.3.1.4).
+                head.headers.remove(TRACESTATE);
+            }
+        }
         let until = outcome.began + self.settings.exchange_timeout;
         let mut asked = Asked::of(&head, None, Course::new(until.into(), detached), &outcome.request_id);
         let served = AssertUnwindSafe(self.see_through(head, body, &mut asked, outcome)).catch_unwind().await;
@@ -49,7 +58,11 @@ impl Exchange {
         // The upstream was told this one too, so that there is no other which its own could be.
         outcome.request_id.put(answer.headers_mut());
         outcome.status = Some(answer.status());
-        outcome.upstream = answer.extensions_mut().remove().map(|Took(time)| time);
+        if let Some(Took { began, time }) = answer.extensions_mut().remove() {
+            outcome.upstream = Some(time);
+            outcome.parts.forward = Some(Part { began, took: time });
+        }
+        outcome.parts.read_back = answer.extensions_mut().remove().map(|ReadBackAt(part)| part);
         answer
     }
 

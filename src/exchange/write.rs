@@ -13,7 +13,7 @@ use super::answer::{self, Answer, Asked};
 use super::course::Stage;
 use super::failure::Failure;
 use super::judge::{Intent, Judged};
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Part};
 use crate::body::contents::Contents;
 use crate::fault::{self, Mutant};
 use crate::guard::settle::{Settlement, reads_back, settle};
@@ -25,6 +25,10 @@ use crate::semantics::last_modified::date;
 use crate::upstream::forward::{Answered, Forwarded, Write};
 use crate::upstream::onward;
 use crate::upstream::streamed::Streamed;
+
+/// When a write was read back: an extension of its answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReadBackAt(pub(super) Part);
 
 impl Exchange {
     /// Carries out a guarded write, or refuses it.
@@ -60,7 +64,7 @@ impl Exchange {
         self.has_room_beside(asked.course.detached())?;
         let waits = Instant::now();
         let hold = self.hold(rule, scope(&intent.identity, outcome)).await.map_err(Failure::Denied)?;
-        outcome.hold = Some(waits.elapsed());
+        outcome.waited(waits);
         assert!(!fault::is_ordered(&intent.head.headers, "panic-under-hold"), "ordered by a test");
 
         // learn, evaluate
@@ -115,8 +119,13 @@ impl Exchange {
     async fn note_written(self: &Arc<Self>, intent: &Intent, response: &mut Response<Answered>) {
         let Intent { rule, head, contents, identity, stated, .. } = intent;
         let status = response.status();
+        let asks = Instant::now();
         let shown = match reads_back(rule.read_back, &head.method, !stated.is_empty(), status) {
-            true => self.read_back(rule, head, identity, contents).await,
+            true => {
+                let shown = self.read_back(rule, head, identity, contents).await;
+                response.extensions_mut().insert(ReadBackAt(Part::since(asks)));
+                shown
+            }
             false => None,
         };
         if let Some(tag) = &shown {

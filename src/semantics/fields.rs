@@ -26,6 +26,8 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// traceparent: the trace that a request is a part of (W3C Trace Context §3.2).
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// tracestate: what else those who take part in a trace say of it (W3C Trace Context §3.3).
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Fields that some frameworks read as another method than the one of the request line.
 pub const METHOD_OVERRIDES: [HeaderName; 3] = [

@@ -126,7 +126,8 @@ impl Connection {
     ) -> impl Future<Output = Response<Logged>> + Send + use<> {
         let (exchange, detached) = (self.exchanges.exchange(), self.detached.clone());
         // Made before the first wait, so that a client that leaves early is recorded as well.
-        let outcome = Outcome::of(&request, client);
+        let mut outcome = Outcome::of(&request, client);
+        outcome.span = self.records.traces.as_ref().and_then(|traces| traces.begin(outcome.trace));
         let (records, drain) = (self.records.clone(), self.drain.clone());
         let mut record = Record { outcome, sent: 0, records, drain };
         async move {

@@ -5,6 +5,7 @@
 
 pub mod access_log;
 mod ahead;
+mod collector;
 mod connection;
 mod core;
 mod decided;
@@ -18,6 +19,7 @@ mod sending;
 pub mod serving;
 mod streams;
 pub mod tls;
+pub mod traces;
 
 use std::io;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use self::core::Core;
 use self::listener::{Endpoint, Listener};
 use self::metrics::Metrics;
 use self::serving::Serving;
+use self::traces::Traces;
 use crate::decision::Decisions;
 use crate::drain::Drain;
 use crate::exchange::outcome::Outcome;
@@ -83,6 +86,8 @@ pub struct Records {
     pub metrics: Arc<Metrics>,
     /// One record for each write.
     pub decisions: Decisions,
+    /// Its spans, where somebody collects them.
+    pub traces: Option<Arc<Traces>>,
 }
 
 impl Records {
@@ -92,6 +97,9 @@ impl Records {
         self.metrics.count(outcome);
         if let Some(facts) = &outcome.facts {
             self.decisions.record(decided::decided(outcome, facts));
+        }
+        if let Some(traces) = &self.traces {
+            traces.end(outcome);
         }
         self.log.write(outcome, sent);
     }

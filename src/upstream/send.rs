@@ -39,7 +39,12 @@ pub enum Outgoing {
 
 /// How long the upstream took to the head of its answer: an extension of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Took(pub Duration);
+pub struct Took {
+    /// When the request began to be sent.
+    pub began: std::time::Instant,
+    /// How long it took.
+    pub time: Duration,
+}
 
 /// A request that got no answer.
 #[derive(Debug)]
@@ -77,7 +82,7 @@ impl Lease {
                     return Err(Unanswered { failure: Failure::ProtocolError, unsent: None });
                 }
                 Ok(answer) => {
-                    let took = Took(began.elapsed());
+                    let took = Took { began: began.into_std(), time: began.elapsed() };
                     return answer.map(|answer| as_ours(answer, took)).map_err(unanswered);
                 }
                 Err(_) => {

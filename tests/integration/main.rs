@@ -52,6 +52,7 @@ mod steadiness;
 mod support;
 mod suspicion;
 mod tls;
+mod traces;
 mod unix;
 mod untold;
 mod what_if;

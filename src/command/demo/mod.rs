@@ -125,7 +125,7 @@ impl Servers {
             straight,
             through,
             drain,
-            proxy: tokio::spawn(proxy.serve(AccessLog::off(), wish)),
+            proxy: tokio::spawn(proxy.serve(AccessLog::off(), None, wish)),
             legacy: tokio::spawn(legacy.serve()),
         })
     }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::Method;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
 use crate::exchange::outcome::Outcome;
@@ -83,7 +82,7 @@ impl ResourceLabels {
 impl RequestLabels {
     pub(super) fn of(outcome: &Outcome) -> Self {
         let resource = Resource::of(outcome.resource.as_ref());
-        Self { resource, method: known(&outcome.method), code: outcome.code().into() }
+        Self { resource, method: outcome.known_method().unwrap_or("other"), code: outcome.code().into() }
     }
 }
 
@@ -91,10 +90,4 @@ impl ReloadLabels {
     pub(super) const SUCCESS: Self = Self { outcome: "success" };
     pub(super) const FAILURE: Self = Self { outcome: "failure" };
     pub(super) const ALL: [Self; 2] = [Self::SUCCESS, Self::FAILURE];
-}
-
-/// A method that somebody has defined, or `other`.
-fn known(method: &Method) -> &'static str {
-    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
-    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
