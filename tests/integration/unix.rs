@@ -139,9 +139,9 @@ async fn an_upload_that_is_broken_off_is_left_open_and_counts_as_under_way() {
     let answering = async {
         loop {
             let (mut next, _) = listener.accept().await.unwrap();
+            assert!(next.read(&mut [0; 1024]).await.unwrap() > 0);
             let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
             tokio::io::AsyncWriteExt::write_all(&mut next, answer).await.unwrap();
-            assert!(next.read(&mut [0; 1024]).await.unwrap() > 0);
         }
     };
     let asking = async {
