@@ -171,9 +171,9 @@ address_of() {
         # Whole lines only; the admin's own listener is not the one that is looked for.
         while read -r line; do
             [[ $line != *[Aa]dmin* ]] || continue
-            if [[ $line =~ listening\ on\ (http://)?(127\.0\.0\.1:[0-9]+) ]]; then
+            if [[ $line =~ listening\ on\ (https?://)?(127\.0\.0\.1:[0-9]+) ]]; then
                 # shellcheck disable=SC2034 # read by the scripts
-                address=http://${BASH_REMATCH[2]}
+                address=${BASH_REMATCH[1]:-http://}${BASH_REMATCH[2]}
                 return
             fi
         done < <(cat "$work/$1.log" "$work/$1.err.log")
