@@ -32,6 +32,7 @@ pub(super) struct Listen {
     pub(super) send_timeout: Option<Duration>,
     pub(super) linger: Option<Duration>,
     pub(super) detached_max: Option<usize>,
+    pub(super) tunnel_idle_timeout: Option<Duration>,
 }
 
 /// What `[admin]` says.
@@ -63,6 +64,7 @@ pub(super) fn listen(section: &mut Section<'_, '_>, to_run: bool) -> Listen {
         send_timeout: section.read("send-timeout", timeout),
         linger: section.read("linger", wait),
         detached_max: section.read("detached-max", count),
+        tunnel_idle_timeout: section.read("tunnel-idle-timeout", timeout),
         socket_mode: section.read("socket-mode", socket_mode),
         trusted_proxies: section.read("trusted-proxies", proxies),
         tls: section.section("tls", |section| tls::listen(section, to_run)),

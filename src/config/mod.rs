@@ -293,6 +293,7 @@ impl Sections {
                 linger: listen.linger?,
                 exchange_timeout: guard.exchange_timeout?,
                 detached_max: listen.detached_max?,
+                tunnel_idle_timeout: listen.tunnel_idle_timeout?,
                 observe: observe?,
             },
             rules,

@@ -142,6 +142,7 @@ fn the_defaults_are_what_is_promised() {
             linger: Duration::from_secs(5),
             exchange_timeout: Duration::from_secs(300),
             detached_max: 64,
+            tunnel_idle_timeout: Duration::from_secs(300),
             observe: exchange::observe::Settings {
                 serialise: true,
                 sample: Sample::new(1.0).expect("a share"),
@@ -421,7 +422,7 @@ fn every_key_of_every_embedded_file_has_a_reason() {
 #[test]
 fn what_is_read() {
     type Row = (&'static str, &'static str, fn(&Config) -> String, &'static str);
-    let rows: [Row; 31] = [
+    let rows: [Row; 32] = [
         (
             "a name of its own",
             "[admin]\nhosts = [\"Staleguard.internal\"]",
@@ -452,6 +453,12 @@ fn what_is_read() {
             "120s",
         ),
         ("one write left behind", "[listen]\ndetached-max = 1", |c| c.exchange.detached_max.to_string(), "1"),
+        (
+            "a short silence in tunnels",
+            "[listen]\ntunnel-idle-timeout = \"90s\"",
+            |c| format!("{:?}", c.exchange.tunnel_idle_timeout),
+            "90s",
+        ),
         ("no waiting", "[guard]\nhold-wait = \"0s\"", |c| format!("{:?}", c.holds.wait), "0ns"),
         (
             "no unknown outcome",
@@ -858,7 +865,7 @@ error: unknown key `conections` in [listen]
 6 | conections = 10
   | ^^^^^^^^^^
   |
-  = help: did you mean `connections`? the keys of [listen] are: `address`, `connections`, `header-timeout`, `header-max`, `body-timeout`, `send-timeout`, `linger`, `detached-max`, `socket-mode`, `trusted-proxies`, `tls`
+  = help: did you mean `connections`? the keys of [listen] are: `address`, `connections`, `header-timeout`, `header-max`, `body-timeout`, `send-timeout`, `linger`, `detached-max`, `tunnel-idle-timeout`, `socket-mode`, `trusted-proxies`, `tls`
 "#;
     assert_eq!(problems.to_string(), expected);
     assert!(problems.render(Colours::On).contains("\u{1b}["), "colours are there for those who ask");

@@ -1,6 +1,6 @@
 //! *Accept*: what a request must be to be served at all, and a write's whole body.
 
-use http::header::{COOKIE, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::header::{COOKIE, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Version};
@@ -11,6 +11,7 @@ use super::failure::Failure;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced, Timely};
 use crate::semantics::fields::dangerous_connection_option;
+use crate::semantics::websocket::{Handshake, Upgrade};
 
 /// The body of a request.
 pub(super) enum Received {
@@ -111,8 +112,14 @@ fn is_same_host(host: &[u8], authority: &str, scheme: Option<&str>) -> bool {
     without(host, default).eq_ignore_ascii_case(without(authority.as_bytes(), default))
 }
 
-/// Refuses heads that the next server may read differently, and protocols that are not spoken here.
-pub(super) fn well_formed(head: &Parts) -> Result<(), Failure> {
+/// What is answered to an Upgrade that is not passed on.
+pub(super) const NO_UPGRADE: Failure = Failure::Unsupported(
+    "No Upgrade is supported here but to a WebSocket, in a well-formed handshake, and only where nothing is guarded.",
+);
+
+/// Refuses heads that the next server may read differently, and protocols that are not spoken here. What is left may be
+/// the handshake of a WebSocket.
+pub(super) fn well_formed(head: &Parts) -> Result<Option<Handshake>, Failure> {
     let mut hosts = head.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (_, Some(_)) => return Err(Failure::Malformed("The request has more than one Host.")),
@@ -135,12 +142,11 @@ pub(super) fn well_formed(head: &Parts) -> Result<(), Failure> {
     if !is_only_chunked(&head.headers) {
         return Err(Failure::Unsupported("No transfer coding but chunked is undone here."));
     }
-    // A server declines h2c by answering in HTTP/1.1 (RFC 9110 §7.8); some clients offer it with every request.
-    let is_h2c = |protocol: &HeaderValue| protocol.as_bytes().eq_ignore_ascii_case(b"h2c");
-    if !head.headers.get_all(UPGRADE).iter().all(is_h2c) {
-        return Err(Failure::Unsupported("Upgrades to another protocol are not supported here."));
+    match Upgrade::of(head) {
+        Upgrade::None => Ok(None),
+        Upgrade::WebSocket(handshake) => Ok(Some(handshake)),
+        Upgrade::Unsupported => Err(NO_UPGRADE),
     }
-    Ok(())
 }
 
 /// The method that some servers would take this one for, although methods are case-sensitive (RFC 9110 §9.1).

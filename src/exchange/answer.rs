@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::course::Course;
 use super::failure::Failure;
+use super::upgrade::Tunnel;
 use crate::body::contents::Contents;
 use crate::body::paced::Interrupted;
 use crate::guard::policy::Mode;
@@ -27,6 +28,7 @@ use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::fields::{PROXY_STATUS, XAPI_VERSION, strip_hop_by_hop};
 use crate::semantics::last_modified;
 use crate::semantics::request_id::RequestId;
+use crate::semantics::websocket::Handshake;
 use crate::upstream::ahead::Ahead;
 use crate::upstream::forward::Answered;
 use crate::upstream::probe::Found;
@@ -45,6 +47,8 @@ pub enum AnswerBody {
     Streamed(Streamed),
     /// The upstream's to an observed write, as it comes.
     Ahead(Ahead),
+    /// None, since another protocol is spoken from here on.
+    Tunnel(Box<Tunnel>),
 }
 
 /// What of a request shapes the answers that are made here.
@@ -231,6 +235,14 @@ pub(super) fn relayed(mut response: Response<Streamed>) -> Answer {
     response.map(AnswerBody::Streamed)
 }
 
+/// The upstream's word that it speaks another protocol from here on.
+pub(super) fn switched(head: http::response::Parts, handshake: &Handshake, tunnel: Tunnel) -> Answer {
+    let mut answer = whole(head, AnswerBody::Tunnel(Box::new(tunnel)));
+    without_framing(answer.headers_mut());
+    handshake.answer(answer.headers_mut());
+    answer
+}
+
 /// The upstream's response whose contents are at hand, passed on as they came.
 pub(super) fn whole(head: http::response::Parts, contents: AnswerBody) -> Answer {
     let mut answer = Response::from_parts(head, contents);
@@ -311,6 +323,8 @@ impl AnswerBody {
             Self::Streamed(streamed) => Self::Streamed(streamed.settling(unheld)),
             // Only a write under a hold is read ahead of its client, and that settles by itself.
             Self::Ahead(ahead) => Self::Ahead(ahead),
+            // Only what is no write opens one.
+            Self::Tunnel(tunnel) => Self::Tunnel(tunnel),
         }
     }
 }
@@ -329,6 +343,7 @@ impl Body for AnswerBody {
                 .map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {}))),
             Self::Streamed(streamed) => Pin::new(streamed).poll_frame(cx),
             Self::Ahead(ahead) => Pin::new(ahead).poll_frame(cx),
+            Self::Tunnel(_) => Poll::Ready(None),
         }
     }
 
@@ -337,6 +352,7 @@ impl Body for AnswerBody {
             Self::Contents(contents) => contents.is_end_stream(),
             Self::Streamed(streamed) => streamed.is_end_stream(),
             Self::Ahead(ahead) => ahead.is_end_stream(),
+            Self::Tunnel(_) => true,
         }
     }
 
@@ -345,6 +361,7 @@ impl Body for AnswerBody {
             Self::Contents(contents) => contents.size_hint(),
             Self::Streamed(streamed) => streamed.size_hint(),
             Self::Ahead(ahead) => ahead.size_hint(),
+            Self::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

@@ -21,6 +21,7 @@ mod show;
 pub mod steadiness;
 mod suspicion;
 pub mod tally;
+pub mod upgrade;
 mod write;
 
 use std::ops::Deref;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub exchange_timeout: Duration,
     /// How many writes of one connection may go on although nobody waits for them.
     pub detached_max: usize,
+    /// How long both sides of a tunnel may be silent.
+    pub tunnel_idle_timeout: Duration,
     /// What observe mode costs and shows.
     pub observe: observe::Settings,
 }

@@ -1,7 +1,8 @@
 //! Relay: what no rule selects passes through untouched, streamed in both directions.
 
 use http::request::Parts;
-use http::{Method, Request};
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
 
 use super::Exchange;
 use super::answer::{self, Answer};
@@ -10,7 +11,7 @@ use crate::body::paced::Paced;
 use crate::guard::settle::{Settlement, settle};
 use crate::upstream;
 use crate::upstream::onward;
-use crate::upstream::pool::Purpose;
+use crate::upstream::pool::{Lease, Purpose};
 use crate::upstream::send::Outgoing;
 use crate::upstream::streamed::Streamed;
 
@@ -39,8 +40,13 @@ impl Exchange {
         let request = Request::from_parts(head, body);
         let (response, lease) =
             self.pool.fetch(request, purpose).await.map_err(|failure| unanswered(failure, purpose))?;
+        Ok(self.passed_on(response, lease))
+    }
+
+    /// The upstream's answer, passed on as it comes.
+    pub(super) fn passed_on(&self, response: Response<Incoming>, lease: Lease) -> Answer {
         let pause = self.pool.settings().response_timeout;
-        Ok(answer::relayed(response.map(|body| Streamed::new(Paced::new(body, pause), lease))))
+        answer::relayed(response.map(|body| Streamed::new(Paced::new(body, pause), lease)))
     }
 }
 

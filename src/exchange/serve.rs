@@ -9,7 +9,7 @@ use http::{Method, Request};
 use hyper::body::Incoming;
 
 use super::Exchange;
-use super::accept::{Received, differently_cased, in_one_version, well_formed};
+use super::accept::{NO_UPGRADE, Received, differently_cased, in_one_version, well_formed};
 use super::alternate::{alternate_method, envelope_asked_for};
 use super::answer::{self, Answer, Asked};
 use super::course::Course;
@@ -76,7 +76,7 @@ impl Exchange {
     ) -> Result<Answer, Failure> {
         // accept
         in_one_version(&mut head)?;
-        well_formed(&head)?;
+        let handshake = well_formed(&head)?;
         let body = Paced::new(body, self.settings.body_timeout).counting(Arc::clone(&outcome.received));
 
         // select
@@ -84,11 +84,18 @@ impl Exchange {
         let (rule, spelling) = match rules.select(&head) {
             Selection::Relay => {
                 onward::relay(&mut head, &outcome.client, &self.pool.settings().authority);
-                return self.relay(head, body).await;
+                return match handshake {
+                    Some(handshake) => self.upgrade(head, &handshake).await,
+                    None => self.relay(head, body).await,
+                };
             }
             Selection::Guarded(rule) => (rule, None),
             Selection::Ambiguous(rule, what) => (rule, Some(what)),
         };
+        if handshake.is_some() {
+            // What is said in a tunnel could not be judged.
+            return Err(NO_UPGRADE);
+        }
         outcome.resource = Some(Arc::clone(&rule.name));
         outcome.mode = Some(rule.mode);
         self.note_facts(rule, &head, outcome);

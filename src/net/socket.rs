@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -40,6 +41,17 @@ impl Socket {
             Self::Tcp(stream) => Released::Tcp(stream.into_std()?),
             Self::Unix(stream) => Released::Unix(stream.into_std()?),
         })
+    }
+
+    /// Closing it from here on sends what is left to be sent, whatever it was set to do before.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_no_linger(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => SockRef::from(stream).set_linger(None),
+            Self::Unix(_) => Ok(()),
+        }
     }
 
     fn duplex(self: Pin<&mut Self>) -> Pin<&mut dyn Duplex> {

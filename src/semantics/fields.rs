@@ -109,7 +109,7 @@ pub fn dangerous_trailer(trailers: &HeaderMap) -> Option<&HeaderName> {
 }
 
 /// The options of the Connection field, in their order.
-fn connection_options(fields: &HeaderMap) -> impl Iterator<Item = &str> {
+pub(super) fn connection_options(fields: &HeaderMap) -> impl Iterator<Item = &str> {
     fields
         .get_all(CONNECTION)
         .iter()

@@ -13,3 +13,4 @@ pub mod repair;
 pub mod representation;
 pub mod request_id;
 pub mod trace;
+pub mod websocket;

@@ -16,11 +16,22 @@ pub(super) struct Ahead<S> {
     has_surplus: bool,
     /// What went wrong while something could still be given.
     failure: Option<io::Error>,
+    /// Whether something was written since all of it was last flushed.
+    has_more: bool,
+    /// Whether it carries no HTTP any more, so that a client that ends its sending has not left.
+    has_switched: bool,
 }
 
 impl<S: AsyncRead + Unpin> Ahead<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, ahead: Vec::new(), has_surplus: false, failure: None }
+        Self {
+            stream,
+            ahead: Vec::new(),
+            has_surplus: false,
+            failure: None,
+            has_more: false,
+            has_switched: false,
+        }
     }
 
     /// The same with another stream in its place, of which nothing else has been read.
@@ -30,7 +41,18 @@ impl<S: AsyncRead + Unpin> Ahead<S> {
             ahead: self.ahead,
             has_surplus: self.has_surplus,
             failure: self.failure,
+            has_more: self.has_more,
+            has_switched: self.has_switched,
         }
+    }
+
+    /// The same once it carries no HTTP any more, with what the HTTP library has read and not used.
+    ///
+    /// Nothing, where the library may have had something more to write, which it has thrown away.
+    pub(super) fn switched(mut self, read: &[u8]) -> Option<Self> {
+        self.ahead.splice(..0, read.iter().copied());
+        self.has_switched = true;
+        (!self.has_more).then_some(self)
     }
 
     /// Whether the stream begins like this. It reads no further than it must to know.
@@ -97,6 +119,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Ahead<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.has_more = true;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -105,6 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Ahead<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.has_more = true;
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
@@ -113,10 +137,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Ahead<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.has_surplus && self.has_left(cx) {
+        if self.has_surplus && !self.has_switched && self.has_left(cx) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        // The HTTP library flushes when, and only when, it has nothing more to write.
+        self.has_more = false;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -154,5 +181,46 @@ mod tests {
         far.write_all(b"PRI").await.expect("room");
         drop(far);
         Ahead::new(near).begins_with(b"PRI * ").await.expect_err("nobody knows");
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_a_switch_comes_first() {
+        let (near, mut far) = tokio::io::duplex(100);
+        far.write_all(b" and then").await.expect("room");
+        drop(far);
+        let mut stream = Ahead::new(near);
+        assert!(stream.begins_with(b" and").await.expect("enough"));
+        let mut read = String::new();
+        let mut stream = stream.switched(b"first").expect("nothing was written");
+        stream.read_to_string(&mut read).await.expect("an orderly end");
+        assert_eq!(read, "first and then");
+    }
+
+    #[tokio::test]
+    async fn what_the_http_library_had_still_to_say_is_not_left_out_before_a_switch() {
+        let (near, _far) = tokio::io::duplex(100);
+        let mut stream = Ahead::new(near);
+        stream.write_all(b"half of a head").await.expect("room");
+        assert!(stream.switched(b"").is_none(), "the other half may have been thrown away");
+        let (near, _far) = tokio::io::duplex(100);
+        let mut stream = Ahead::new(near);
+        stream.write_all(b"a head").await.expect("room");
+        stream.flush().await.expect("room");
+        assert!(stream.switched(b"").is_some());
+    }
+
+    #[tokio::test]
+    async fn whoever_ends_their_sending_has_left_only_while_it_is_http() {
+        for (is_switched, is_there) in [(false, false), (true, true)] {
+            let (near, mut far) = tokio::io::duplex(100);
+            far.write_all(b"a question").await.expect("room");
+            let mut stream = Ahead::new(near);
+            if is_switched {
+                stream = stream.switched(b"").expect("nothing was written");
+            }
+            stream.read_exact(&mut [0; 10]).await.expect("it is there");
+            far.shutdown().await.expect("it is open");
+            assert_eq!(stream.flush().await.is_ok(), is_there);
+        }
     }
 }

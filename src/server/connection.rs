@@ -132,7 +132,7 @@ impl Connection {
         let mut record = Record { outcome, sent: 0, records, drain };
         async move {
             let answer = exchange.serve(&detached, request, &mut record.outcome).await;
-            answer.map(|body| Logged { body, record })
+            answer.map(|body| Logged::new(body, record))
         }
     }
 }

@@ -1,7 +1,7 @@
-//! HTTP/1.1 with a client: its requests, one after the other.
+//! HTTP/1.1 with a client: its requests, one after the other, and the tunnel that the last one may have opened.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Request;
 use hyper::body::Incoming;
@@ -12,9 +12,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use super::ahead::Ahead;
 use super::connection::Connection;
 use super::line::Line;
+use super::tunnel::Opening;
 use crate::net::client::Client;
 
-/// Serves a connection until it ends, or until draining begins and its exchange is over.
+/// Serves a connection until it ends, or until draining begins and its exchange is over. A tunnel is over at once.
 pub(super) async fn serve(stream: Ahead<Line>, client: Client, with: Connection) -> hyper::Result<()> {
     let (terms, drain) = (Arc::clone(&with.terms), with.drain.clone());
     let settings = &terms.settings;
@@ -24,16 +25,32 @@ pub(super) async fn serve(stream: Ahead<Line>, client: Client, with: Connection)
         .header_read_timeout(settings.header_timeout)
         .max_buf_size(settings.header_max)
         .preserve_header_case(true);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let answer = with.answer(request, client);
-        async move { Ok::<_, Infallible>(answer.await) }
+    let opened = Arc::new(Mutex::new(None));
+    let opens = Arc::clone(&opened);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let switch = hyper::upgrade::on(&mut request);
+        let (answer, opens) = (with.answer(request, client), Arc::clone(&opens));
+        async move {
+            let mut answer = answer.await;
+            if let Some((tunnel, record)) = answer.body_mut().take_tunnel() {
+                let opening = Opening { switch, tunnel, record };
+                *opens.lock().unwrap_or_else(PoisonError::into_inner) = Some(opening);
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut connection = std::pin::pin!(connection);
     tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = connection.as_mut() => ended?,
         () = drain.begun() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            connection.await?;
         }
     }
+    let opening = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(opening) = opening {
+        opening.run(&drain).await;
+    }
+    Ok(())
 }

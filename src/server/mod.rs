@@ -20,6 +20,7 @@ pub mod serving;
 mod streams;
 pub mod tls;
 pub mod traces;
+mod tunnel;
 
 use std::io;
 use std::sync::Arc;

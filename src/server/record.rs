@@ -7,10 +7,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::Records;
+use crate::body::contents::Contents;
 use crate::body::paced::Interrupted;
 use crate::drain::Drain;
 use crate::exchange::answer::AnswerBody;
 use crate::exchange::outcome::Outcome;
+use crate::exchange::upgrade::Tunnel;
 
 /// What an exchange has come to so far.
 pub(super) struct Record {
@@ -32,8 +34,26 @@ impl Drop for Record {
 
 /// The body of an answer; with its end, the exchange is over.
 pub(super) struct Logged {
-    pub(super) body: AnswerBody,
-    pub(super) record: Record,
+    body: AnswerBody,
+    /// There until it is handed to a tunnel.
+    record: Option<Record>,
+}
+
+impl Logged {
+    pub(super) fn new(body: AnswerBody, record: Record) -> Self {
+        Self { body, record: Some(record) }
+    }
+
+    /// The tunnel that follows this answer, if one does, and the record, which is taken when the tunnel ends.
+    pub(super) fn take_tunnel(&mut self) -> Option<(Tunnel, Record)> {
+        if !matches!(self.body, AnswerBody::Tunnel(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.body, AnswerBody::Contents(Contents::default())) {
+            AnswerBody::Tunnel(tunnel) => Some(*tunnel).zip(self.record.take()),
+            AnswerBody::Contents(_) | AnswerBody::Streamed(_) | AnswerBody::Ahead(_) => None,
+        }
+    }
 }
 
 impl Body for Logged {
@@ -45,8 +65,8 @@ impl Body for Logged {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.record.sent += frame.data_ref().map_or(0, |piece| piece.len() as u64);
+        if let (Poll::Ready(Some(Ok(frame))), Some(record)) = (&polled, &mut self.record) {
+            record.sent += frame.data_ref().map_or(0, |piece| piece.len() as u64);
         }
         polled
     }

@@ -40,6 +40,8 @@ pub(super) struct Connection {
 pub(super) struct Sending {
     last_taken: Mutex<Option<Instant>>,
     has_more: AtomicBool,
+    /// Whether the connection carries no HTTP any more.
+    has_switched: AtomicBool,
     /// Whether the body of the request that was begun last has ended; none was begun yet without it.
     ended: Mutex<Option<Arc<AtomicBool>>>,
     /// What the exchange takes of those that may be under way, once nobody but the socket is left of it.
@@ -69,6 +71,15 @@ impl Sending {
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(ended));
     }
 
+    /// What follows is no HTTP, and ends in good order where its client's does.
+    pub(super) fn switch(&self) {
+        self.has_switched.store(true, Ordering::Relaxed);
+    }
+
+    fn has_switched(&self) -> bool {
+        self.has_switched.load(Ordering::Relaxed)
+    }
+
     /// Keeps account of an exchange for as long as the socket is open.
     pub(super) fn outlast(&self, exchange: Option<OwnedSemaphorePermit>) {
         *self.exchange.lock().unwrap_or_else(PoisonError::into_inner) = exchange;
@@ -77,7 +88,9 @@ impl Sending {
     /// Whether the upstream has been sent a part of a request.
     fn is_broken_off(&self) -> bool {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        self.has_more() || ended.as_ref().is_some_and(|ended| !ended.load(Ordering::Relaxed))
+        let is_half = self.has_more() || ended.as_ref().is_some_and(|ended| !ended.load(Ordering::Relaxed));
+        // What is no request can be no half of one.
+        is_half && !self.has_switched()
     }
 
     fn took(&self, written: &Poll<io::Result<usize>>) {
@@ -197,8 +210,14 @@ impl AsyncWrite for Counting {
         self.socket()?.poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.sending.has_switched() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut socket = self.socket()?;
+        // What was said last is delivered before the end.
+        socket.set_no_linger()?;
+        socket.as_mut().poll_shutdown(cx)
     }
 }
 
@@ -208,10 +227,10 @@ enum Stream {
     Tls(Box<tokio_rustls::client::TlsStream<Counting>>),
 }
 
-/// A connection that is never ended in good order.
+/// A connection that is never ended in good order while it carries HTTP.
 ///
 /// Some servers take the half of a body that an orderly close leaves behind for the whole. So the close of the sending
-/// half alone is left out, and with it the goodbye of TLS (close_notify).
+/// half alone is left out, and with it the goodbye of TLS (close_notify). In a tunnel both are what its client said.
 struct Resetting {
     stream: Stream,
     sending: Arc<Sending>,
@@ -267,17 +286,27 @@ impl AsyncWrite for Resetting {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.sending.has_switched() {
+            true => self.duplex().poll_shutdown(cx),
+            false => Poll::Ready(Ok(())),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::ServerConfig;
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::server::TlsStream;
 
     use super::*;
+    use crate::net::tls::provider;
+    use crate::upstream::tls::Files;
 
     #[tokio::test]
     async fn an_upload_that_ends_early_is_reset() {
@@ -295,5 +324,82 @@ mod tests {
         drop(upload);
         let ended = server.read_to_end(&mut Vec::new()).await.expect_err("no orderly end");
         assert_eq!(ended.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn what_was_said_last_in_a_tunnel_is_delivered_after_its_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let socket = Some(Socket::Tcp(dial(&address).await.expect("it listens")));
+        let sending = Arc::<Sending>::default();
+        let stream = Stream::Clear(Counting { socket, sending: Arc::clone(&sending) });
+        let mut tunnel = Resetting { stream, sending };
+        tunnel.sending.switch();
+        let (mut server, _) = listener.accept().await.expect("a connection");
+        let mut count = 0;
+        // Until the kernel takes no more, so that much of it has not been sent yet.
+        while let Ok(taken) = timeout(Duration::from_millis(200), tunnel.write(&[0; 64 * 1024])).await {
+            count += taken.expect("it is open");
+        }
+        tunnel.shutdown().await.expect("it is open");
+        drop(tunnel);
+        let mut said = Vec::new();
+        server.read_to_end(&mut said).await.expect("an orderly end");
+        assert_eq!(said.len(), count);
+    }
+
+    /// Both ends of a connection over TLS.
+    async fn over_tls() -> (Resetting, TlsStream<TcpStream>) {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let mut ca = tempfile::NamedTempFile::new().expect("a file");
+        io::Write::write_all(&mut ca, cert.pem().as_bytes()).expect("room for it");
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("some versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .expect("they fit");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let files = Files { ca: Some(ca.path().to_owned()), pair: None, name };
+        let connector = Connector::load(&files).expect("an authority");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let sending = Arc::<Sending>::default();
+        let socket = Some(Socket::Tcp(dial(&address).await.expect("it listens")));
+        let socket = Counting { socket, sending: Arc::clone(&sending) };
+        let (accepted, _) = listener.accept().await.expect("a connection");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (stream, server) = tokio::join!(connector.connect(socket), acceptor.accept(accepted));
+        let stream = Stream::Tls(Box::new(stream.expect("a handshake")));
+        (Resetting { stream, sending }, server.expect("a handshake"))
+    }
+
+    #[tokio::test]
+    async fn an_upload_over_tls_that_ends_early_says_no_goodbye() {
+        let (mut upload, mut server) = over_tls().await;
+        upload.write_all(b"half").await.expect("it is open");
+        upload.shutdown().await.expect("nothing to do");
+        // Behind the goodbye of TLS nothing counts any more, and what came before would be the whole.
+        upload.write_all(b"more").await.expect("no goodbye was said");
+        upload.flush().await.expect("it is open");
+        let mut said = [0; 8];
+        server.read_exact(&mut said).await.expect("no end in between");
+        assert_eq!(&said, b"halfmore");
+        drop(upload);
+        server.read_to_end(&mut Vec::new()).await.expect_err("no orderly end");
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_ends_in_good_order_where_its_client_does() {
+        let (mut tunnel, mut server) = over_tls().await;
+        tunnel.sending.switch();
+        tunnel.write_all(b"all").await.expect("it is open");
+        tunnel.shutdown().await.expect("it is open");
+        drop(tunnel);
+        let mut said = Vec::new();
+        server.read_to_end(&mut said).await.expect("an orderly end");
+        assert_eq!(said, b"all");
     }
 }

@@ -12,6 +12,7 @@ pub mod probe;
 pub mod send;
 pub mod streamed;
 pub mod tls;
+pub mod tunnel;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -150,9 +150,9 @@ impl Pool {
 }
 
 impl Lease {
-    /// The longest target that a request in the alternate syntax is sent with as a plain one.
-    pub(super) fn target_max(&self) -> u64 {
-        self.pool.settings.target_max
+    /// How the upstream is reached and what is expected of it.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.pool.settings
     }
 
     /// The answer has come whole: the connection may serve another exchange, unless it still carries this one's request.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::UPGRADE;
 use http::{Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -65,7 +66,8 @@ impl Lease {
         request: Request<Outgoing>,
         time: Duration,
     ) -> Result<Response<Incoming>, Unanswered> {
-        let request = sealed(request, self.target_max());
+        let request = sealed(request, self.settings().target_max);
+        let asks_to_switch = request.headers().contains_key(UPGRADE);
         let Some(connection) = &mut self.connection else {
             return Err(Unanswered { failure: Failure::ConnectionTerminated, unsent: Some(request) });
         };
@@ -77,7 +79,7 @@ impl Lease {
         let mut since = began;
         loop {
             match timeout_at(since + time, &mut answer).await {
-                Ok(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Ok(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !asks_to_switch => {
                     // Nobody asked for another protocol, so this is no answer to anything.
                     return Err(Unanswered { failure: Failure::ProtocolError, unsent: None });
                 }

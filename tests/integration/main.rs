@@ -55,4 +55,5 @@ mod tls;
 mod traces;
 mod unix;
 mod untold;
+mod upgrade;
 mod what_if;
