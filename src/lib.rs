@@ -9,7 +9,7 @@
 //! |---|---|
 //! | 7 | [`command`]: one file a verb |
 //! | 6 | [`config`]: the file as written becomes the settings as meant |
-//! | 5 | [`server`]: sockets, TLS, connections, drain, metrics · [`admin`]: health, figures |
+//! | 5 | [`server`]: sockets, TLS, connections, drain, metrics · [`admin`]: health, figures, the page |
 //! | 4 | [`exchange`]: one request, from its head to its answer |
 //! | 3 | [`rule`]: which resource and document is it · [`upstream`]: sending, probing · [`decision`]: the records |
 //! | 2 | [`guard`]: may the write be applied · [`memory`]: holds, and what passed through here · [`xapi`]: agents, alternate syntax |

@@ -1,26 +1,33 @@
-//! The admin listener: is the process alive, is it ready, and what has it counted? Whoever has the token may tell it to
+//! The admin listener: is the process alive, is it ready, what has it counted, and what does it decide? Whoever has the token may tell it to
 //! read its configuration again, or to drain.
 
+pub mod page;
 pub mod token;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, VARY, WWW_AUTHENTICATE};
+use futures_util::Stream;
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, VARY, WWW_AUTHENTICATE,
+};
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Version};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{Either, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
+use self::page::Page;
 use crate::decision::Decisions;
 use crate::drain::Drain;
 
@@ -35,6 +42,11 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
+
+/// An answer: at hand as a whole, or events as they happen.
+type Answer = Response<Either<Full<Bytes>, Events>>;
+/// Events as they happen.
+type Events = StreamBody<Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Infallible>> + Send>>>;
 
 /// Reads the configuration again.
 const RELOAD: &str = "/-/reload";
@@ -59,6 +71,8 @@ pub struct Reload(pub oneshot::Sender<Result<String, String>>);
 pub struct Admin {
     /// What has been counted.
     pub figures: Figures,
+    /// The page.
+    pub page: Page,
     /// What has been decided.
     pub decisions: Decisions,
     /// By which names it is asked for, beside IP addresses and localhost.
@@ -71,8 +85,8 @@ pub struct Admin {
     pub drain: Drain,
 }
 
-/// Serves `/livez`, `/readyz`, `/startupz`, `/metrics`, `/status.json` and `/decisions.json`, and `POST /-/reload` and
-/// `/-/drain`, for as long as it is polled.
+/// Serves the page, `/livez`, `/readyz`, `/startupz`, `/metrics`, `/status.json` and `/decisions.json`, and
+/// `POST /-/reload` and `/-/drain`, for as long as it is polled.
 ///
 /// It is the last to go: while the process drains, `/readyz` says so.
 pub async fn serve(listener: TcpListener, admin: Admin) {
@@ -86,23 +100,44 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
         };
         let admin = Arc::clone(&admin);
         tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let admin = Arc::clone(&admin);
-                async move { Ok::<_, Infallible>(admin.answer(&request).await) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            // A prober that hangs up has its answer or does not want it.
-            let _ = connection.await;
+            serve_one(stream, admin).await;
             drop(place);
         });
     }
 }
 
+/// Serves a connection, for twice as long as decisions are followed at most: whoever takes nothing keeps no place.
+async fn serve_one(stream: TcpStream, admin: Arc<Admin>) {
+    let service = service_fn(|request| {
+        let admin = Arc::clone(&admin);
+        async move { Ok::<_, Infallible>(admin.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    // A prober that hangs up has its answer or does not want it.
+    if timeout(2 * page::LONGEST, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(HEADER_TIMEOUT, connection).await;
+    }
+}
+
 impl Admin {
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let mut answer = match is_meant(&request, &self.names) && Page::takes(request.uri().path()) {
+            true if request.method() == Method::POST => {
+                let (head, body) = request.into_parts();
+                self.page.posted(head, body, |fields| async move { self.refusal(&fields).await }).await
+            }
+            _ => self.answer_whole(&request).await,
+        };
+        page::guard(answer.headers_mut());
+        answer
+    }
+
+    async fn answer_whole(&self, request: &Request<Incoming>) -> Answer {
         if !is_meant(request, &self.names) {
             return text(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -113,7 +148,7 @@ impl Admin {
         match *request.method() {
             Method::GET | Method::HEAD if is_order(path) => not_allowed("POST", "this is done by POST\n"),
             Method::GET | Method::HEAD => self.shown(request),
-            Method::POST if is_order(path) => match self.refusal(request).await {
+            Method::POST if is_order(path) => match self.refusal(request.headers()).await {
                 Some(refusal) => refusal,
                 None => self.carry_out(path).await,
             },
@@ -121,7 +156,7 @@ impl Admin {
         }
     }
 
-    fn shown(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn shown(&self, request: &Request<Incoming>) -> Answer {
         match request.uri().path() {
             // Nobody is served here before both addresses are bound and the configuration is in use.
             "/livez" | "/startupz" => text(StatusCode::OK, "ok\n"),
@@ -129,14 +164,19 @@ impl Admin {
             "/metrics" => self.metrics(request),
             "/decisions.json" => decisions(request, &self.decisions),
             "/status.json" => made(StatusCode::OK, JSON, format!("{:#}\n", (self.figures.status)())),
-            _ => text(
-                StatusCode::NOT_FOUND,
-                "there are /livez, /readyz, /startupz, /metrics, /status.json and /decisions.json\n",
-            ),
+            path => {
+                match self.page.shown(request.method(), path, request.uri().query().unwrap_or_default()) {
+                    Some(answer) => answer,
+                    None => text(
+                        StatusCode::NOT_FOUND,
+                        "there are /, /livez, /readyz, /startupz, /metrics, /status.json, /decisions.json and /rules.json\n",
+                    ),
+                }
+            }
         }
     }
 
-    fn metrics(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn metrics(&self, request: &Request<Incoming>) -> Answer {
         let (metrics, media_type) = match wants_open_metrics(request) {
             true => ((self.figures.open_metrics)(), OPEN_METRICS),
             false => ((self.figures.prometheus)(), PROMETHEUS),
@@ -150,14 +190,14 @@ impl Admin {
     }
 
     /// Why a request may change nothing here, if that is so: only the token says that it may.
-    async fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+    async fn refusal(&self, fields: &HeaderMap) -> Option<Answer> {
         let Some(file) = self.token_file.clone() else {
             let help = "nobody may do this: name a file with a token in admin.token-file\n";
             return Some(text(StatusCode::FORBIDDEN, help));
         };
         let token = tokio::task::spawn_blocking(move || token::read(&file)).await;
         match token {
-            Ok(Ok(token)) if token::is_carried(request.headers(), &token) => None,
+            Ok(Ok(token)) if token::is_carried(fields, &token) => None,
             Ok(Ok(_)) => {
                 let help = "send Authorization: Bearer with the token of admin.token-file\n";
                 let mut refusal = text(StatusCode::UNAUTHORIZED, help);
@@ -170,7 +210,7 @@ impl Admin {
         }
     }
 
-    async fn carry_out(&self, path: &str) -> Response<Full<Bytes>> {
+    async fn carry_out(&self, path: &str) -> Answer {
         if path == DRAIN {
             self.drain.begin();
             return text(StatusCode::ACCEPTED, "draining\n");
@@ -193,7 +233,7 @@ fn is_order(path: &str) -> bool {
 }
 
 /// The last decisions, the newest first: `?limit=` of them, or a hundred.
-fn decisions(request: &Request<Incoming>, decisions: &Decisions) -> Response<Full<Bytes>> {
+fn decisions(request: &Request<Incoming>, decisions: &Decisions) -> Answer {
     const USUAL: usize = 100;
     let mut parameters = request.uri().query().unwrap_or_default().split('&');
     let limit = parameters.find_map(|parameter| parameter.strip_prefix("limit="));
@@ -208,7 +248,7 @@ fn decisions(request: &Request<Incoming>, decisions: &Decisions) -> Response<Ful
 }
 
 /// Whether clients should be sent here, and with `?verbose` what that was judged by, in the form of Kubernetes' own.
-fn readiness(drain: &Drain, verbose: bool) -> Response<Full<Bytes>> {
+fn readiness(drain: &Drain, verbose: bool) -> Answer {
     match (drain.has_begun(), verbose) {
         (false, false) => text(StatusCode::OK, "ok\n"),
         (true, false) => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
@@ -263,18 +303,18 @@ fn is_named(authority: &Authority, names: &[String]) -> bool {
     !authority.as_str().contains('@') && (literal.parse::<IpAddr>().is_ok() || is_name())
 }
 
-fn not_allowed(allow: &'static str, sentence: &'static str) -> Response<Full<Bytes>> {
+fn not_allowed(allow: &'static str, sentence: &'static str) -> Answer {
     let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, sentence);
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     answer
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+fn text(status: StatusCode, text: &'static str) -> Answer {
     made(status, TEXT, text)
 }
 
-fn made(status: StatusCode, media_type: &'static str, contents: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut answer = Response::new(Full::new(contents.into()));
+fn made(status: StatusCode, media_type: &'static str, contents: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Either::Left(Full::new(contents.into())));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -10,6 +10,7 @@ use super::certificates::Certificates;
 use serde_json::Value;
 
 use super::in_use::{InUse, Origin};
+use crate::admin::page::{Heard, Overview};
 use crate::body::budget::{Budget, Buffers};
 use crate::config::Config;
 use crate::decision::Decisions;
@@ -21,6 +22,7 @@ use crate::memory::holds::Holds;
 use crate::rule::Rule;
 use crate::server::metrics::readings::{Reading, Readings};
 use crate::server::serving::{Serving, Terms};
+use crate::upstream;
 use crate::upstream::pool::Pool;
 
 /// What the exchanges of all cores are made of. Those under way keep what they began with.
@@ -110,6 +112,17 @@ impl Assembly {
         }
     }
 
+    /// What the page shows of what is served with, but for what was heard of the upstream.
+    pub(super) fn overview(&self) -> Overview {
+        Overview {
+            rules: Arc::clone(&self.shared.rules),
+            upstream: url(&self.config.upstream),
+            shows_tags: self.config.exchange.observe.etags,
+            heard: Heard::default(),
+            draining: self.shared.drain.has_begun(),
+        }
+    }
+
     /// Puts together what another configuration asks for: requests that come from then on are served with it.
     ///
     /// What is known outlives that only as far as it still says the same. Where scopes mean something else, nobody gets a
@@ -153,6 +166,15 @@ impl Assembly {
         }
         self.config = config;
         Ok(())
+    }
+}
+
+/// Where the upstream is, as it is written in a configuration.
+fn url(upstream: &upstream::Settings) -> String {
+    match (&upstream.socket, &upstream.tls) {
+        (Some(socket), _) => format!("unix:{}", socket.display()),
+        (None, Some(_)) => format!("https://{}", upstream.authority),
+        (None, None) => format!("http://{}", upstream.authority),
     }
 }
 

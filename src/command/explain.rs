@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
 use super::check::EXIT_CONFIG;
 use super::source::rules;
+use crate::admin::page;
 use crate::exchange::accept::differently_cased;
 use crate::exchange::answer::advice;
 use crate::guard::evaluate::{ReadVerdict, evaluate, evaluate_read, repairs};
@@ -38,6 +39,13 @@ pub struct ExplainArguments {
     /// The configuration file, in TOML.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// A request, and what the resource holds that it names.
+#[derive(Debug, Args)]
+struct Asked {
     /// The request's method.
     #[arg(value_name = "METHOD")]
     method: String,
@@ -61,10 +69,24 @@ pub(super) fn explain(arguments: &ExplainArguments, out: &mut dyn Write, err: &m
         Ok(rules) => rules,
         Err(problems) => return said(err, &problems, EXIT_CONFIG),
     };
-    match request(arguments).and_then(|head| Ok((head, cases(arguments)?))) {
-        Ok((head, cases)) => said(out, &explained(&rules, head, arguments.form.as_deref(), &cases), 0),
+    match told(&rules, &arguments.asked) {
+        Ok(text) => said(out, &text, 0),
         Err(sentence) => said(err, &format!("error: {sentence}"), USAGE),
     }
+}
+
+/// The same for somebody who asks on the page.
+///
+/// # Errors
+/// A sentence that says what is wrong with how the request is written.
+pub(super) fn of_page(rules: &Rules, asked: &page::Asked) -> Result<String, String> {
+    let page::Asked { method, target, fields, form, current } = asked.clone();
+    told(rules, &Asked { method, target, fields, form, current })
+}
+
+fn told(rules: &Rules, asked: &Asked) -> Result<String, String> {
+    let (head, cases) = (request(asked)?, cases(asked)?);
+    Ok(explained(rules, head, asked.form.as_deref(), &cases))
 }
 
 fn said(to: &mut dyn Write, text: &str, code: u8) -> u8 {
@@ -73,7 +95,7 @@ fn said(to: &mut dyn Write, text: &str, code: u8) -> u8 {
     code
 }
 
-fn request(arguments: &ExplainArguments) -> Result<Parts, String> {
+fn request(arguments: &Asked) -> Result<Parts, String> {
     let method = Method::from_bytes(arguments.method.as_bytes());
     let target: Result<Uri, _> = arguments.target.parse();
     let mut request = Request::new(());
@@ -94,7 +116,7 @@ fn request(arguments: &ExplainArguments) -> Result<Parts, String> {
 }
 
 /// What the resource may hold, and how that is called.
-fn cases(arguments: &ExplainArguments) -> Result<Vec<(String, Representation)>, String> {
+fn cases(arguments: &Asked) -> Result<Vec<(String, Representation)>, String> {
     let Some(current) = &arguments.current else { return Ok(Vec::new()) };
     if current == "missing" {
         return Ok(vec![("missing".to_owned(), Representation::Missing)]);

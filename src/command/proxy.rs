@@ -12,14 +12,17 @@ use tracing_appender::non_blocking::WorkerGuard;
 
 use super::assembly::{Assembly, cores};
 use super::certificates::watch;
+use super::explain;
 use super::in_use::Origin;
 use super::mark::Mark;
+use crate::admin::page::{self, Overview, Page};
 use crate::admin::{self, Admin, Figures, Reload};
 use crate::config::Config;
 use crate::decision::{Decisions, file};
 use crate::drain::Drain;
 use crate::memory::holds::Holds;
 use crate::server::access_log::AccessLog;
+use crate::server::heard::Heard;
 use crate::server::listener::{self, Endpoint, Listener};
 use crate::server::metrics::Metrics;
 use crate::server::traces::Traces;
@@ -130,10 +133,12 @@ impl Proxy {
         let Self { config, listener, admin, mark, metrics, assembly, drain, decisions, written_at_end } =
             self;
         let _written_at_end = written_at_end;
+        let heard = Arc::new(Heard::new());
         let admin = tokio::spawn(admin::serve(
             admin,
             Admin {
                 figures: figures(&metrics, &assembly),
+                page: page(&decisions, &assembly, &heard),
                 decisions: decisions.clone(),
                 names: config.admin_hosts,
                 token_file: config.admin_token_file,
@@ -142,7 +147,7 @@ impl Proxy {
             },
         ));
         let watching = tokio::spawn(watch(Arc::clone(&assembly), Arc::clone(&metrics)));
-        let records = Records { log, metrics, decisions, traces };
+        let records = Records { log, metrics, decisions, traces, heard };
         let bound = config.server.drain_timeout;
         let served = assembly.lock().unwrap_or_else(PoisonError::into_inner).served();
         let serving = server::run(listener, served, cores(), records, drain.clone());
@@ -219,6 +224,19 @@ fn figures(metrics: &Arc<Metrics>, assembly: &Arc<Mutex<Assembly>>) -> Figures {
         prometheus: Box::new(move || plain.prometheus(&again()).ok()),
         status: Box::new(status),
     }
+}
+
+/// The page, of what is served with whenever somebody asks for it.
+fn page(decisions: &Decisions, assembly: &Arc<Mutex<Assembly>>, heard: &Arc<Heard>) -> Page {
+    let (of, heard) = (Arc::clone(assembly), Arc::clone(heard));
+    let overview = move || of.lock().unwrap_or_else(PoisonError::into_inner).overview();
+    let rules = overview.clone();
+    let look = move || Overview {
+        heard: page::Heard { answered: heard.answered(), failed: heard.failed() },
+        ..overview()
+    };
+    let explain = move |asked: &page::Asked| explain::of_page(&rules().rules, asked);
+    Page::new(decisions.clone(), Box::new(look), Box::new(explain))
 }
 
 fn cannot_listen(address: &dyn fmt::Display, flag: &str, error: &io::Error) -> String {

@@ -28,6 +28,14 @@ impl Pseudonyms {
     }
 }
 
+impl Pseudonym {
+    /// Reads one as it is written: twelve hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let has_digits = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u64::from_str_radix(text, 16).ok().filter(|_| has_digits).map(Self)
+    }
+}
+
 impl Default for Pseudonyms {
     fn default() -> Self {
         Self::new()
@@ -55,10 +63,7 @@ impl Serialize for Pseudonym {
 impl<'de> Deserialize<'de> for Pseudonym {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let digits =
-            Some(&text).filter(|text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_hexdigit()));
-        let value = digits.and_then(|text| u64::from_str_radix(text, 16).ok());
-        value.map(Self).ok_or_else(|| de::Error::custom("twelve hexadecimal digits are due"))
+        Self::parse(&text).ok_or_else(|| de::Error::custom("twelve hexadecimal digits are due"))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Path patterns of rules: `{name}` stands for one segment, `**` for any number of them.
 
+use std::fmt;
+
 /// A path pattern, as in `path = "/api/notes/{id}"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
@@ -115,6 +117,20 @@ impl Pattern {
 
     fn segments(&self) -> impl Iterator<Item = &Segment> {
         self.front.iter().chain(self.back.iter().flatten())
+    }
+}
+
+/// As it is written.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |segment: &Segment| match segment {
+            Segment::Literal(text) => format!("/{text}"),
+            Segment::Open(name) => format!("/{{{name}}}"),
+        };
+        self.front.iter().try_for_each(|segment| f.write_str(&of(segment)))?;
+        let Some(back) = &self.back else { return Ok(()) };
+        write!(f, "/{ANY_NUMBER}")?;
+        back.iter().try_for_each(|segment| f.write_str(&of(segment)))
     }
 }
 

@@ -9,6 +9,7 @@ mod collector;
 mod connection;
 mod core;
 mod decided;
+pub mod heard;
 mod http1;
 mod http2;
 mod line;
@@ -31,6 +32,7 @@ use tokio::sync::{Semaphore, watch};
 
 use self::access_log::AccessLog;
 use self::core::Core;
+use self::heard::Heard;
 use self::listener::{Endpoint, Listener};
 use self::metrics::Metrics;
 use self::serving::Serving;
@@ -89,6 +91,8 @@ pub struct Records {
     pub decisions: Decisions,
     /// Its spans, where somebody collects them.
     pub traces: Option<Arc<Traces>>,
+    /// What they tell of the upstream.
+    pub heard: Arc<Heard>,
 }
 
 impl Records {
@@ -96,6 +100,7 @@ impl Records {
     fn take(&self, outcome: &Outcome, sent: u64) {
         // In this order, so that whoever has read the line finds it counted.
         self.metrics.count(outcome);
+        self.heard.take(outcome);
         if let Some(facts) = &outcome.facts {
             self.decisions.record(decided::decided(outcome, facts));
         }

@@ -6,7 +6,18 @@ use crate::support::proxy::Proxy;
 use crate::support::store::Store;
 use crate::support::xapi::{ACTIVITY, JSON, V1, encoded, state};
 
-const PATHS: [&str; 5] = ["/livez", "/readyz?verbose", "/startupz", "/metrics", "/status.json"];
+const PATHS: [&str; 10] = [
+    "/livez",
+    "/readyz?verbose",
+    "/startupz",
+    "/metrics",
+    "/status.json",
+    "/decisions.json",
+    "/rules.json",
+    "/page/clients.json",
+    "/page/hot.json",
+    "/page.js",
+];
 
 /// What a raw request gets.
 async fn told(proxy: &Proxy, request: &str) -> Answer {
@@ -133,7 +144,13 @@ async fn it_says_nothing_of_learners() {
     let agent = encoded(&format!("{{\"mbox\":\"mailto:{secret}@example.com\"}}"));
     let target =
         format!("/xapi/activities/state?activityId={ACTIVITY}%2F{secret}&agent={agent}&stateId={secret}");
-    let fields = [V1, JSON, ("Authorization", "Basic s3cr3t"), ("Cookie", secret), ("User-Agent", secret)];
+    let fields = [
+        V1,
+        JSON,
+        ("Authorization", "Basic s3cr3t"),
+        ("Cookie", secret),
+        ("User-Agent", "player/1.0 s3cr3t"),
+    ];
     // One after the other, so that repairs are counted and writes are suspicious.
     let mut client = proxy.connect().await;
     for _ in 0..5 {

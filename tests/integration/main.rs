@@ -35,6 +35,7 @@ mod learn;
 mod lrs;
 mod metrics;
 mod observe;
+mod page;
 #[cfg(feature = "test-faults")]
 mod panic;
 mod races;
