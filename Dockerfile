@@ -7,7 +7,7 @@
 # From a binary that is there already: config/image/Containerfile. Its last stage is this one's, and is what
 # tests/real/image builds and runs.
 
-FROM rust:1.88-bookworm AS build
+FROM rust:1.89-bookworm AS build
 WORKDIR /source
 COPY . .
 # The flag is the target's alone: what runs while building, derive macros above all, cannot be linked statically.
