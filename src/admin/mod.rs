@@ -23,6 +23,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
@@ -35,6 +36,8 @@ use crate::drain::Drain;
 const CONNECTIONS: usize = 64;
 /// How long a request's head may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest pause in which somebody takes nothing of what is sent.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What `/metrics` is made of (OpenMetrics 1.0.0).
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -106,8 +109,11 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
     }
 }
 
-/// Serves a connection, for twice as long as decisions are followed at most: whoever takes nothing keeps no place.
+/// Serves a connection, for twice as long as decisions are followed at most, and only as long as what is sent on it is
+/// taken: whoever takes nothing keeps no place.
 async fn serve_one(stream: TcpStream, admin: Arc<Admin>) {
+    // The kernel ends it; where it cannot, the longest time still does.
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(SEND_TIMEOUT));
     let service = service_fn(|request| {
         let admin = Arc::clone(&admin);
         async move { Ok::<_, Infallible>(admin.answer(request).await) }

@@ -134,6 +134,10 @@ pub(super) fn well_formed(head: &Parts) -> Result<Option<Handshake>, Failure> {
     if head.method == Method::CONNECT {
         return Err(Failure::Unsupported("Tunnels are not opened here."));
     }
+    // The asterisk stands for the whole server, of which only OPTIONS may ask (RFC 9112 §3.2.4).
+    if head.uri.path() == "*" && head.method != Method::OPTIONS {
+        return Err(Failure::Malformed("Only OPTIONS may have * for its target."));
+    }
     if head.uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
         || (head.uri.authority().is_some() && head.uri.scheme().is_none())
     {

@@ -265,3 +265,15 @@ async fn a_method_that_some_server_takes_for_another_is_refused_on_a_guarded_res
     }
     assert!(store.seen().is_empty());
 }
+
+#[tokio::test]
+async fn only_options_may_ask_for_the_whole_server() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    for method in ["GET", "HEAD", "PUT", "POST", "DELETE", "TRACE", "MOVE"] {
+        assert_eq!(proxy.send(method, "*", &[], "").await.status, 400, "{method}");
+    }
+    assert!(store.seen().is_empty(), "{:?}", store.seen());
+    proxy.send("OPTIONS", "*", &[], "").await;
+    assert_eq!(store.seen()[0].target, "*");
+}

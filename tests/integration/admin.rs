@@ -1,5 +1,10 @@
 //! The admin listener to those who should learn nothing from it.
 
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
 use crate::support::alternate::{FORM, sealed};
 use crate::support::client::{Answer, send};
 use crate::support::proxy::Proxy;
@@ -169,4 +174,30 @@ async fn it_says_nothing_of_learners() {
         assert!(!all.contains(secret) && !all.contains("example.com"), "{path}: {all}");
     }
     assert!(proxy.metrics().await["staleguard_repairs_total{kind=\"unquoted\"}"] >= 5);
+}
+
+/// All places are taken by those who ask and read nothing; without an end to that, nobody else would be answered.
+#[tokio::test]
+async fn who_takes_nothing_of_the_answers_keeps_no_place() {
+    const PLACES: usize = 64;
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let ask = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2000);
+    let mut deaf = Vec::new();
+    for _ in 0..PLACES {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let stream = socket.connect(proxy.admin).await.unwrap();
+        // As much as it takes, which is more than it can answer.
+        let _ = stream.try_write(&ask);
+        deaf.push(stream);
+    }
+    // It takes longer than the patience of the other tests: the kernel decides who has taken nothing for too long.
+    let mut patient = TcpStream::connect(proxy.admin).await.unwrap();
+    patient.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    let answered = patient.read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(60), answered).await.expect("a place becomes free").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    drop(deaf);
 }
