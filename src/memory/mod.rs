@@ -6,6 +6,7 @@ pub mod holds;
 pub mod puts;
 pub mod questions;
 pub mod recent_reads;
+pub mod scopes;
 pub mod sightings;
 pub mod validators;
 

@@ -10,7 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{Resource, ResourceLabels};
 use crate::guard::policy::Mode;
-use crate::memory::holds::Usage;
+use crate::memory::scopes::Usage;
 
 /// What the proxy is doing at this moment, and what is counted elsewhere.
 #[derive(Debug, Clone, Default)]
