@@ -57,7 +57,7 @@ fn every_room_of_the_list_exists() {
 
 #[test]
 fn every_file_says_at_its_head_what_it_is_for() {
-    for (path, text) in sources("src").into_iter().chain(sources("tests")) {
+    for (path, text) in sources("src").into_iter().chain(sources("tests")).chain(sources("benches")) {
         let head = text.lines().next().unwrap_or_default();
         let is_sentence =
             head.starts_with("//! ") && text.lines().take_while(|l| l.starts_with("//!")).count() > 0;
