@@ -78,6 +78,7 @@ impl Load {
     pub fn learn(&mut self, request: &Request, reads: u64) -> io::Result<()> {
         for (number, connection) in self.connections.iter_mut().enumerate() {
             connection.message = request.read(number);
+            connection.number = 0;
         }
         self.run(Amount::Each(reads), 200).map(drop)
     }

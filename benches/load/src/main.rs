@@ -1,5 +1,6 @@
 //! The load as a program: it says `ready` once every connection is open and has learned, waits for a line on standard
-//! input, and then sends; what came of it is one JSON object on standard output.
+//! input, and then sends; what came of it is one JSON object on standard output. Then it learns again, and so on, until
+//! standard input ends.
 
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
@@ -69,19 +70,18 @@ fn main() -> io::Result<()> {
         if_match: arguments.if_match,
     };
     let mut load = Load::connect(arguments.address, arguments.connections)?;
-    load.learn(&request, arguments.learn)?;
-    load.send(&request);
-    load.run(Amount::Each(arguments.warm_up), arguments.expect)?;
-
     let mut stdout = io::stdout();
-    writeln!(stdout, "ready")?;
-    stdout.flush()?;
-    // Its end is no line: who started this is gone.
-    if io::stdin().lock().read_line(&mut String::new())? == 0 {
-        return Ok(());
+    loop {
+        load.learn(&request, arguments.learn)?;
+        load.send(&request);
+        load.run(Amount::Each(arguments.warm_up), arguments.expect)?;
+        writeln!(stdout, "ready")?;
+        stdout.flush()?;
+        if io::stdin().lock().read_line(&mut String::new())? == 0 {
+            return Ok(());
+        }
+        print(&mut stdout, load.run(amount, arguments.expect)?)?;
     }
-    let report = load.run(amount, arguments.expect)?;
-    print(&mut stdout, report)
 }
 
 fn print(stdout: &mut impl Write, report: Report) -> io::Result<()> {
