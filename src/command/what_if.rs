@@ -24,7 +24,7 @@ use crate::rule::Rule;
 use crate::rule::select::Rules;
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::fields::XAPI_VERSION;
-use crate::semantics::preconditions::{Condition, Preconditions};
+use crate::semantics::preconditions::{Condition, Matching, Preconditions};
 use crate::semantics::representation::{Current, Representation};
 
 /// The longest line that is read; the longest record is far shorter.
@@ -258,7 +258,12 @@ fn decide(rules: &Rules, decision: &Decision, known: &Known) -> Result<Option<St
     }
     let fields = decision.fields();
     let policy = rule.policy(&method, &fields);
-    let stated = Preconditions::from_fields(&fields, rule.matching);
+    let stated = as_shown(decision, Preconditions::from_fields(&fields, Matching::Lenient));
+    let stated = stated.under(rule.matching);
+    if stated.is_malformed() && decision.mode == Mode::Observe && decision.found.is_none() {
+        // An upstream may give its clients what is no entity-tag, and they would state ours as they should.
+        return Err("nobody asked what the resource held");
+    }
     let verdict = match plan(&policy, &stated) {
         Plan::Decided(verdict) => verdict,
         Plan::Learn => {
@@ -312,8 +317,17 @@ fn holding(tag: EntityTag) -> Representation {
     Representation::Current(Current { tag, upstream_tag: None, alias: None })
 }
 
-/// Judges as the proxy does: in observe mode as if the client had been shown our entity-tag, and with what was learned
-/// then of aliases and replays.
+/// What was stated; in observe mode, what would have been if the client had been shown our entity-tag.
+fn as_shown(decision: &Decision, stated: Preconditions) -> Preconditions {
+    let found = decision.found.as_ref().filter(|_| decision.mode == Mode::Observe);
+    let shown = found.and_then(|found| Some((found.representation(), found.theirs()?)));
+    match shown {
+        Some((Representation::Current(current), theirs)) => stated.given(&current.tag, &theirs),
+        Some((Representation::Missing, _)) | None => stated,
+    }
+}
+
+/// Judges as the proxy does, with what was learned then of aliases and replays.
 fn judged(
     rule: &Rule,
     policy: &Policy,
@@ -321,19 +335,12 @@ fn judged(
     stated: &Preconditions,
     mut found: Representation,
 ) -> Verdict {
-    let theirs = decision.found.as_ref().and_then(|found| found.theirs());
-    let stated = match (&found, theirs) {
-        (Representation::Current(current), Some(theirs)) if decision.mode == Mode::Observe => {
-            stated.given(&current.tag, &theirs)
-        }
-        _ => stated.clone(),
-    };
     let has_alias = rule.etag == Algorithm::Sha1 && decision.repairs.iter().any(|repair| repair == "alias");
     if let (Representation::Current(current), true) = (&mut found, has_alias) {
         let stated_tag = stated.if_match.iter().flat_map(Condition::tags).next();
         current.alias = stated_tag.and_then(|tag| EntityTag::new(false, tag.opaque()));
     }
-    let verdict = evaluate(policy, &stated, &found);
+    let verdict = evaluate(policy, stated, &found);
     let may_be_replay = policy.unconditional != Unconditional::REQUIRE && !policy.replay_window.is_zero();
     match (&verdict, &found) {
         (Verdict::Refuse(refusal), Representation::Current(current))

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::course::Course;
 use super::failure::Failure;
 use super::upgrade::Tunnel;
+use super::watch::Watched;
 use crate::body::contents::Contents;
 use crate::body::paced::Interrupted;
 use crate::guard::policy::Mode;
@@ -45,6 +46,8 @@ pub enum AnswerBody {
     Contents(Contents),
     /// The upstream's, as it comes.
     Streamed(Streamed),
+    /// The upstream's to an observed read, as it comes.
+    Watched(Box<Watched>),
     /// The upstream's to an observed write, as it comes.
     Ahead(Ahead),
     /// None, since another protocol is spoken from here on.
@@ -321,6 +324,8 @@ impl AnswerBody {
                 Self::Contents(contents)
             }
             Self::Streamed(streamed) => Self::Streamed(streamed.settling(unheld)),
+            // Only what is no write is watched.
+            Self::Watched(watched) => Self::Watched(watched),
             // Only a write under a hold is read ahead of its client, and that settles by itself.
             Self::Ahead(ahead) => Self::Ahead(ahead),
             // Only what is no write opens one.
@@ -342,6 +347,7 @@ impl Body for AnswerBody {
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {}))),
             Self::Streamed(streamed) => Pin::new(streamed).poll_frame(cx),
+            Self::Watched(watched) => Pin::new(watched.as_mut()).poll_frame(cx),
             Self::Ahead(ahead) => Pin::new(ahead).poll_frame(cx),
             Self::Tunnel(_) => Poll::Ready(None),
         }
@@ -351,6 +357,7 @@ impl Body for AnswerBody {
         match self {
             Self::Contents(contents) => contents.is_end_stream(),
             Self::Streamed(streamed) => streamed.is_end_stream(),
+            Self::Watched(watched) => watched.is_end_stream(),
             Self::Ahead(ahead) => ahead.is_end_stream(),
             Self::Tunnel(_) => true,
         }
@@ -360,6 +367,7 @@ impl Body for AnswerBody {
         match self {
             Self::Contents(contents) => contents.size_hint(),
             Self::Streamed(streamed) => streamed.size_hint(),
+            Self::Watched(watched) => watched.size_hint(),
             Self::Ahead(ahead) => ahead.size_hint(),
             Self::Tunnel(_) => SizeHint::with_exact(0),
         }

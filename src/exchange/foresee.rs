@@ -20,7 +20,7 @@ use crate::guard::verdict::Verdict;
 use crate::memory::holds::Hold;
 use crate::rule::Rule;
 use crate::rule::identity::Unidentified;
-use crate::semantics::preconditions::Stated;
+use crate::semantics::preconditions::{Matching, Preconditions, Stated};
 use crate::semantics::repair::{Repair, Repairs};
 use crate::semantics::representation::Representation;
 use crate::upstream;
@@ -108,8 +108,8 @@ impl Exchange {
     async fn forecast(&self, intent: &Intent, outcome: &mut Outcome) -> (Option<Found>, bool) {
         let must_ask = self.must_know_tags(&intent.rule, &intent.head.headers);
         let decided = match plan(&intent.policy, &intent.stated) {
-            Plan::Decided(verdict) => Some(verdict),
-            Plan::Learn => None,
+            Plan::Decided(verdict) if !intent.is_malformed_as_upstreams_may_be() => Some(verdict),
+            Plan::Decided(_) | Plan::Learn => None,
         };
         if let Some(verdict) = &decided
             && !must_ask
@@ -139,7 +139,10 @@ impl Exchange {
     /// it had been shown ours.
     async fn judge_observed(&self, intent: &Intent, found: &Found, outcome: &mut Outcome) -> Verdict {
         let given = intent.as_if_shown(found);
-        let verdict = evaluate(&given.policy, &given.stated, &found.representation);
+        let verdict = match plan(&given.policy, &given.stated) {
+            Plan::Decided(verdict) => verdict,
+            Plan::Learn => evaluate(&given.policy, &given.stated, &found.representation),
+        };
         let (verdict, repairs) = self.reconsider(verdict, &given, &found.representation).await;
         let by_theirs = given.stated != intent.stated && !matches!(verdict, Verdict::Refuse(_));
         outcome.repairs = Repairs::with(repairs, Repair::UpstreamTag, by_theirs);
@@ -201,15 +204,25 @@ impl Intent {
     fn as_if_shown(&self, found: &Found) -> Self {
         let mut given = self.clone();
         if let (Representation::Current(current), Some(theirs)) = (&found.representation, theirs(found)) {
-            given.stated = self.stated.given(&current.tag, &theirs);
+            given.stated = self.leniently().given(&current.tag, &theirs).under(self.rule.matching);
         }
         given
+    }
+
+    /// Whether matching is strict and what is stated no entity-tag, and yet it may be what the upstream gave: then its
+    /// client would have stated ours as it should.
+    fn is_malformed_as_upstreams_may_be(&self) -> bool {
+        self.stated.is_malformed() && !self.leniently().is_malformed()
+    }
+
+    fn leniently(&self) -> Preconditions {
+        Preconditions::from_fields(&self.head.headers, Matching::Lenient)
     }
 
     /// Whether what is recalled is enough for a forecast. Only strong entity-tags of the upstream are remembered, and
     /// an observed client may hold one that is none.
     fn is_foreseen_by(&self, found: &Representation) -> bool {
-        !self.stated.lists(|_| true)
+        !self.leniently().lists(|_| true)
             || matches!(evaluate(&self.policy, &self.stated, found), Verdict::Forward(_))
     }
 }

@@ -22,6 +22,7 @@ pub mod steadiness;
 mod suspicion;
 pub mod tally;
 pub mod upgrade;
+pub mod watch;
 mod write;
 
 use std::ops::Deref;

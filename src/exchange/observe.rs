@@ -132,11 +132,23 @@ impl Exchange {
             return self.relay_unheld(head, body).await;
         }
         if !is_write {
-            let answer = match head.method == Method::GET && self.settings.observe.etags {
-                true => self.read_showing(rule, head, body.into(), asked).await?,
-                false => self.relay(head, body).await?,
+            let lesson = identity.as_ref().ok().and_then(|identity| {
+                // What a representation depends on may be in a body.
+                let is_plain = head.method == Method::GET && body.is_end_stream();
+                is_plain.then(|| self.lesson(rule, &head, identity)).flatten()
+            });
+            let identity = identity.ok();
+            let answer = match (&head.method, self.settings.observe.etags) {
+                (&Method::GET, true) => self.read_showing(rule, lesson, head, body.into(), asked).await?,
+                (&Method::HEAD, true) => {
+                    self.head_showing(rule, identity.as_ref(), head, body, outcome).await?
+                }
+                _ => {
+                    let answer = self.relay(head, body).await?;
+                    self.watched(rule, lesson, answer)
+                }
             };
-            self.note_read(identity.ok().as_ref(), &answer, outcome);
+            self.note_read(identity.as_ref(), &answer, outcome);
             return Ok(answer);
         }
         let document = identity.ok().map(|identity| super::document(&head, &identity));
@@ -215,7 +227,7 @@ impl Exchange {
             (head, form) = sealed_anew(plain.clone(), &contents).unwrap_or((head, form));
         }
         if plain.method == Method::GET && self.settings.observe.etags {
-            return self.read_showing(rule, head, form.into(), asked).await;
+            return self.read_showing(rule, None, head, form.into(), asked).await;
         }
         self.go_on(foreseen, head, form).await
     }

@@ -46,6 +46,11 @@ impl Lesson {
     pub(super) fn lasts(&self) -> bool {
         self.lasts
     }
+
+    /// That it was answered just now.
+    fn told_now(&self) -> Sighting {
+        Sighting { generation: self.generation, asked: self.since, told: Instant::now() }
+    }
 }
 
 impl Exchange {
@@ -84,13 +89,17 @@ impl Exchange {
         if !self.memory.questions.is_lasting(fields) || now != asked {
             return;
         }
-        self.look_at(
-            lesson,
-            Sighting { generation: asked, asked: lesson.since, told: Instant::now() },
-            found,
-        );
+        self.look_at(lesson, Sighting { generation: asked, ..lesson.told_now() }, found);
         if let Some(validators) = self.memory.validators.as_ref().filter(|_| lesson.lasts) {
             validators.learn(lesson.question, asked, lesson.since, found.clone());
+        }
+    }
+
+    /// Notes what an observed reader was given, if nothing was written meanwhile. It may have come from a cache that
+    /// names itself nowhere, so that it is never recalled.
+    pub(super) fn seen(&self, lesson: &Lesson, found: &Representation) {
+        if self.holds.generation(lesson.scope) == Some(lesson.generation) {
+            self.look_at(lesson, lesson.told_now(), found);
         }
     }
 

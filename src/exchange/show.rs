@@ -4,32 +4,46 @@
 //! them. Where it shows one, that one stays.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+use http::header::{CONTENT_LENGTH, ETAG, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use http::request::Parts;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use tokio::time::timeout;
 
 use super::Exchange;
 use super::answer::{self, Answer, AnswerBody, Asked};
 use super::failure::Failure;
 use super::foresee::theirs;
+use super::outcome::Outcome;
 use super::read::{broken, is_event_stream, joined};
+use super::recall::Lesson;
 use super::relay::{purpose, unanswered};
 use crate::body::paced::{Collected, Paced};
 use crate::rule::Rule;
+use crate::rule::identity::Identity;
+use crate::semantics::credentials::is_signed;
 use crate::semantics::preconditions::{Condition, Matching, Member, Preconditions, Stated};
 use crate::semantics::representation::Representation;
 use crate::upstream::intake::take_in;
 use crate::upstream::onward;
-use crate::upstream::probe::Found;
+use crate::upstream::pool::Lease;
+use crate::upstream::probe::{Found, Probed};
 use crate::upstream::send::Outgoing;
+
+/// Whether an answer with these fields has no more contents than a document may.
+fn fits(rule: &Rule, fields: &HeaderMap) -> bool {
+    let length = || fields.get(CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok();
+    length().is_none_or(|length| length <= rule.document_max)
+}
 
 impl Exchange {
     /// Passes a read on, and its answer back as it came, with our entity-tag where it has none and is a whole document
     /// that can be held.
     pub(super) async fn read_showing(
         self: &Arc<Self>,
-        rule: &Rule,
+        rule: &Arc<Rule>,
+        lesson: Option<Lesson>,
         mut head: Parts,
         body: Outgoing,
         asked: &mut Asked,
@@ -44,11 +58,11 @@ impl Exchange {
         let body = Paced::new(body, self.pool.settings().response_timeout);
         let has_tag = head.headers.contains_key(ETAG);
         if head.status != StatusCode::OK || is_event_stream(&head) {
-            return Ok(answer::relayed(joined(head, body, lease)));
+            return Ok(self.watched(rule, lesson, answer::relayed(joined(head, body, lease))));
         }
         self.observed.has_shown(rule, has_tag);
         if has_tag {
-            return Ok(answer::relayed(joined(head, body, lease)));
+            return Ok(self.watched(rule, lesson, answer::relayed(joined(head, body, lease))));
         }
         let contents = match body.collect(rule.document_max, &self.buffers.reads).await.map_err(broken)? {
             Collected::Whole(contents) => contents,
@@ -57,12 +71,70 @@ impl Exchange {
             }
         };
         lease.give_back();
-        if let Some((_, Representation::Current(current))) =
-            take_in(&head.headers, &contents, &super::reading(rule))
+        let found = take_in(&head.headers, &contents, &super::reading(rule)).map(|(_, found)| found);
+        if let (Some(lesson), Some(found)) = (&lesson, &found)
+            && self.memory.questions.is_lasting(&head.headers)
         {
+            self.seen(lesson, found);
+        }
+        if let Some(Representation::Current(current)) = found {
             head.headers.insert(ETAG, current.tag.to_field());
         }
         Ok(answer::whole(head, AnswerBody::Contents(contents)))
+    }
+
+    /// Passes a HEAD on, and its answer back as it came, with the entity-tag that a GET would show.
+    ///
+    /// An answer without contents says nothing of it, so that the upstream is asked: as often and for as long as it may be
+    /// before a write.
+    pub(super) async fn head_showing(
+        self: &Arc<Self>,
+        rule: &Arc<Rule>,
+        identity: Option<&Identity>,
+        mut head: Parts,
+        body: Paced,
+        outcome: &mut Outcome,
+    ) -> Result<Answer, Failure> {
+        self.conceal(rule, &mut head.headers, None);
+        let question = head.clone();
+        let mut answer = self.relay(head, body).await?;
+        let fields = answer.headers();
+        if answer.status() != StatusCode::OK || fields.contains_key(ETAG) || !fits(rule, fields) {
+            return Ok(answer);
+        }
+        if let Some(tag) = self.tag_of_get(rule, identity, &question, outcome).await {
+            answer.headers_mut().insert(ETAG, tag);
+        }
+        Ok(answer)
+    }
+
+    /// The entity-tag that the answer to a GET would show, if the upstream may be asked and tells it.
+    ///
+    /// What was told to a service is not for the reader, and a signature would say nothing of another request.
+    async fn tag_of_get(
+        self: &Arc<Self>,
+        rule: &Arc<Rule>,
+        identity: Option<&Identity>,
+        head: &Parts,
+        outcome: &mut Outcome,
+    ) -> Option<HeaderValue> {
+        if is_signed(head) || !self.observed.asks(self.settings.observe.sample) {
+            return None;
+        }
+        let lesson = identity.and_then(|identity| self.lesson(rule, head, identity));
+        let asks = Instant::now();
+        let reading = super::reading(rule);
+        let probed = timeout(self.pool.settings().read_back_timeout, self.pool.probe(head, &reading)).await;
+        outcome.asked(asks);
+        let Ok(Ok(Probed::Found(mut found))) = probed else { return None };
+        found.lease.take().into_iter().for_each(Lease::give_back);
+        self.told(lesson.as_ref(), &found);
+        let Representation::Current(current) = &found.representation else { return None };
+        self.observed.has_shown(rule, found.fields.contains_key(ETAG));
+        if found.by_service || !fits(rule, &found.fields) {
+            return None;
+        }
+        Some(found.fields.get(ETAG).cloned().unwrap_or_else(|| current.tag.to_field()))
     }
 
     /// Whether a request states what may be a tag of ours, and nothing says yet whether it can be the upstream's own.

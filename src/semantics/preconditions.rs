@@ -84,6 +84,12 @@ impl Preconditions {
         Self { if_match: given(&self.if_match), if_none_match: given(&self.if_none_match) }
     }
 
+    /// What was read leniently, as this matching understands it.
+    pub fn under(self, matching: Matching) -> Self {
+        let under = |condition: Option<Condition>| condition.map(|read| read.under(matching));
+        Self { if_match: under(self.if_match), if_none_match: under(self.if_none_match) }
+    }
+
     /// True when either field lists an entity-tag that is like this.
     pub fn lists(&self, is_like: impl Fn(&Stated) -> bool) -> bool {
         [&self.if_match, &self.if_none_match].into_iter().flatten().any(|condition| match condition {
@@ -117,18 +123,27 @@ pub enum Member {
 impl Condition {
     /// Reads `"*" / #entity-tag` (RFC 9110 §13.1.1). An empty list cannot be understood.
     pub fn parse(text: &[u8], matching: Matching) -> Self {
-        match text.trim_ascii() {
-            b"*" => return Self::Any,
-            b"\"*\"" if matching == Matching::Lenient => return Self::QuotedAny,
-            _ => {}
-        }
-        match members(text) {
-            Some(tags) if tags.is_empty() => Self::Malformed,
-            Some(tags) if matching == Matching::Strict && tags.iter().any(|t| t.quoting != Quoting::Once) => {
-                Self::Malformed
-            }
-            Some(tags) => Self::Tags(tags),
-            None => Self::Malformed,
+        let read = match text.trim_ascii() {
+            b"*" => Self::Any,
+            b"\"*\"" => Self::QuotedAny,
+            _ => match members(text) {
+                Some(tags) if !tags.is_empty() => Self::Tags(tags),
+                Some(_) | None => Self::Malformed,
+            },
+        };
+        read.under(matching)
+    }
+
+    /// What was read leniently, as this matching understands it.
+    fn under(self, matching: Matching) -> Self {
+        match self {
+            read if matching == Matching::Lenient => read,
+            Self::QuotedAny => match EntityTag::new(false, b"*") {
+                Some(tag) => Self::Tags(vec![Stated { tag, quoting: Quoting::Once }]),
+                None => Self::Malformed,
+            },
+            Self::Tags(tags) if tags.iter().any(|tag| tag.quoting != Quoting::Once) => Self::Malformed,
+            read => read,
         }
     }
 

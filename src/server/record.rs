@@ -51,7 +51,10 @@ impl Logged {
         }
         match std::mem::replace(&mut self.body, AnswerBody::Contents(Contents::default())) {
             AnswerBody::Tunnel(tunnel) => Some(*tunnel).zip(self.record.take()),
-            AnswerBody::Contents(_) | AnswerBody::Streamed(_) | AnswerBody::Ahead(_) => None,
+            AnswerBody::Contents(_)
+            | AnswerBody::Streamed(_)
+            | AnswerBody::Watched(_)
+            | AnswerBody::Ahead(_) => None,
         }
     }
 }

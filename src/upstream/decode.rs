@@ -19,7 +19,7 @@ pub(super) enum Decoder {
 
 /// The contents cannot be decoded: an unknown coding, malformed data, or more than the bound.
 #[derive(Debug)]
-pub(super) struct Undecodable;
+pub struct Undecodable;
 
 impl Decoder {
     /// The decoder for an answer with these fields, which gives out `max` bytes at most.

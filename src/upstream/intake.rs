@@ -25,7 +25,7 @@ pub struct Reading<'a> {
 }
 
 /// Contents on their way in. They are fingerprinted as they come, and kept only where their canonical form is wanted.
-pub(super) struct Intake {
+pub struct Intake {
     decoder: Decoder,
     algorithm: Algorithm,
     fingerprint: Fingerprint,
@@ -41,6 +41,11 @@ pub(super) struct Intake {
 const START: usize = 16;
 
 impl Intake {
+    /// That of an answer whose contents are identity-coded; nothing for any other.
+    pub fn of_identity(fields: &HeaderMap, reading: &Reading<'_>) -> Option<Self> {
+        Self::new(fields, reading).ok().filter(|intake| intake.decoder.is_identity())
+    }
+
     pub(super) fn new(fields: &HeaderMap, reading: &Reading<'_>) -> Result<Self, Undecodable> {
         Ok(Self {
             decoder: Decoder::for_fields(fields, reading.decoded_max)?,
@@ -53,15 +58,15 @@ impl Intake {
         })
     }
 
-    /// Takes the next piece and gives it back identity-coded.
-    pub(super) fn push(&mut self, piece: Bytes) -> Result<Bytes, Undecodable> {
+    /// Takes the next piece and gives it back identity-coded. It fails where they cannot be decoded, or not within the bound.
+    pub fn push(&mut self, piece: Bytes) -> Result<Bytes, Undecodable> {
         let decoded = self.decoder.push(piece)?;
         self.take(&decoded);
         Ok(decoded)
     }
 
-    /// Ends the contents: gives the last identity-coded piece and what the resource holds.
-    pub(super) fn finish(
+    /// Ends the contents: gives the last identity-coded piece and what the resource holds. It fails where the coded contents ended too early.
+    pub fn finish(
         mut self,
         fields: &HeaderMap,
         absent: &Absent,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::proxy::{Barrier, Proxy, url};
-use crate::support::store::{Misdeed, On, Store, Tags};
+use crate::support::store::{Knobs, Misdeed, On, Store, Tags};
 use crate::support::wire::Ending;
 use crate::support::xapi::{ACTIVITY, AGENT, JSON, V1, V2, agent_profile, state, state_ids, state_of};
 use crate::support::{sha1_tag, upstreams, within};
@@ -342,6 +342,46 @@ async fn a_client_is_up_to_date_by_our_tag_and_by_the_upstreams() {
     }
 }
 
+/// Strict matching is about the forms that are made of our tags. What the upstream gave as it gave it is up to date, be
+/// it an entity-tag or not; what was made of that would have been made of ours.
+#[tokio::test]
+async fn strict_matching_knows_what_the_upstream_itself_sends() {
+    for (theirs, form, verdict) in [
+        ("t-1", "t-1", "forward"),
+        ("t-1", "\"t-1\"", "forward"),
+        ("t-1", "W/t-1", "if-match-failed"),
+        ("t-1", "\"\"t-1\"\"", "malformed-precondition"),
+        ("t-1", "t-2", "malformed-precondition"),
+        ("W/\"t-1\"", "W/\"t-1\"", "forward"),
+        ("\"t-1\"", "\"t-1\"", "forward"),
+        ("\"t-1\"", "t-1", "malformed-precondition"),
+        ("\"t-1\"", "\"t-1-gzip\"", "if-match-failed"),
+    ] {
+        let store = Store::start();
+        store.hold(&state("a"), "{}");
+        let fields = vec![("ETag", theirs)];
+        store.set(|knobs| knobs.fields = fields);
+        for exclusive in [false, true] {
+            let strict = "guard.etag-matching = \"strict\"";
+            let proxy = observing(&store, &format!("{strict}\nupstream.exclusive = {exclusive}"));
+            for _ in 0..2 {
+                store.hold(&state("a"), "{}");
+                let before = proxy.log().len();
+                proxy.send("PUT", &state("a"), &[V1, A, ("If-Match", form)], "{}").await;
+                assert_eq!(logged_after(&proxy, before).await["verdict"], verdict, "{form} before {theirs}");
+            }
+        }
+    }
+    // Nobody is asked, so that nobody knows.
+    let store = Store::start();
+    let proxy = observing(&store, "guard.etag-matching = \"strict\"\nobserve.sample = 0.0");
+    for (form, verdict) in [("t-1", "not-sampled"), ("\"open", "malformed-precondition")] {
+        let before = proxy.log().len();
+        assert_eq!(proxy.send("PUT", &state("a"), &[V1, ("If-Match", form)], "1").await.status, 204);
+        assert_eq!(logged_after(&proxy, before).await["verdict"], verdict);
+    }
+}
+
 /// The line of the PUT that follows on so many lines.
 async fn logged_after(proxy: &Proxy, before: usize) -> Value {
     within("its line", async {
@@ -470,6 +510,38 @@ async fn our_tags_are_shown_where_the_upstream_shows_none_and_never_reach_it() {
 }
 
 #[tokio::test]
+async fn a_head_shows_the_tag_that_a_get_would_show() {
+    let theirs = |knobs: &mut Knobs| knobs.tags = Tags::Weak;
+    for (config, set, asked) in [
+        ("sample = 1.0", (|_| {}) as fn(&mut Knobs), &["HEAD", "GET"][..]),
+        ("sample = 1.0", |knobs| knobs.gzips = true, &["HEAD", "GET"]),
+        ("sample = 1.0", theirs, &["HEAD"]),
+        ("sample = 0.0", |_| {}, &["HEAD"]),
+    ] {
+        let store = Store::with(set);
+        store.hold(&state("a"), "{}");
+        let own = store.own_tag(&state("a"));
+        let proxy = observing(&store, &format!("[observe]\netags = true\n{config}"));
+        let ours = sha1_tag("{}");
+        let fields = [V1, A, ("If-None-Match", ours.as_str())];
+        let head = proxy.send("HEAD", &state("a"), &fields, "").await;
+        let shown = own.as_deref().or_else(|| (asked.len() > 1).then_some(ours.as_str()));
+        assert_eq!((head.status, head.etag()), (200, shown), "{config}");
+        let seen = store.seen();
+        assert_eq!(seen.iter().map(|seen| seen.method.as_str()).collect::<Vec<_>>(), asked);
+        assert!(seen.iter().skip(1).all(|seen| seen.field("if-none-match").is_none()));
+        assert_eq!(proxy.send("HEAD", &state("b"), &[V1, A], "").await.etag(), None, "nothing is there");
+    }
+    // A signature would say nothing of another request.
+    let store = Store::start();
+    store.hold(&state("a"), "{}");
+    let proxy = observing(&store, "observe.etags = true");
+    let signed = ("Authorization", "OAuth oauth_signature=\"s\"");
+    let head = proxy.send("HEAD", &state("a"), &[V1, signed], "").await;
+    assert_eq!((head.status, head.etag(), store.seen().len()), (200, None, 1));
+}
+
+#[tokio::test]
 async fn our_tags_are_concealed_in_a_form_too() {
     let store = Store::start();
     let proxy = observing(&store, "observe.etags = true");
@@ -528,4 +600,95 @@ async fn pages_of_other_origins_may_read_and_state_the_tags_that_are_shown() {
         let names = answer.field("access-control-expose-headers").unwrap_or_default().to_ascii_lowercase();
         assert_eq!(names.contains("etag"), exposed, "{answer:?}");
     }
+}
+
+const A: (&str, &str) = ("Authorization", "Basic YTph");
+
+async fn foreign_writes(proxy: &Proxy) -> u64 {
+    proxy.metrics().await["staleguard_foreign_writes_total{resource=\"agent-profile\"}"]
+}
+
+#[tokio::test]
+async fn who_writes_around_this_proxy_is_noticed_by_reads_that_pass() {
+    let target = agent_profile("a");
+    for (config, set) in [
+        ("", (|_| {}) as fn(&mut Knobs)),
+        ("", |knobs| knobs.chunks = true),
+        ("", |knobs| knobs.tags = Tags::Random),
+        ("upstream.exclusive = true", |_| {}),
+        ("observe.etags = true", |_| {}),
+        ("observe.etags = true", |knobs| knobs.tags = Tags::Random),
+    ] {
+        let store = Store::with(set);
+        let proxy = observing(&store, config);
+        assert_eq!(proxy.send("GET", &target, &[V1, A], "").await.status, 404);
+        for (count, held) in ["", "1", "1", "2"].into_iter().enumerate() {
+            store.hold(&target, held);
+            let answer = proxy.send("GET", &target, &[V1, A, ("If-None-Match", "\"x\"")], "").await;
+            assert_eq!((answer.status, answer.text().as_str()), (200, held));
+            let seen = [1, 1, 1, 2][count];
+            assert_eq!(foreign_writes(&proxy).await, seen, "{config}: {held}");
+        }
+        // What was written through here explains what is seen next, and nothing after that.
+        assert_eq!(proxy.send("PUT", &target, &[V1], "3").await.status, 204);
+        for (held, seen) in [("4", 2), ("4", 2), ("5", 3)] {
+            store.hold(&target, held);
+            assert_eq!(proxy.send("GET", &target, &[V1, A], "").await.text(), held);
+            assert_eq!(foreign_writes(&proxy).await, seen, "{config}: {held}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_observed_read_that_is_no_whole_document_as_it_is_stored_is_no_sighting() {
+    let store = Store::start();
+    let proxy = observing(&store, "[guard]\ndocument-max = \"64B\"");
+    let target = agent_profile("a");
+    let long = "x".repeat(100);
+    let plain = |text: &str| format!("200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+    for (fields, answer) in [
+        (&[V1, A][..], plain("1")),
+        (&[V1, A], "200 OK\r\nContent-Length: 1\r\nContent-Encoding: gzip\r\n\r\n2".to_owned()),
+        (
+            &[V1, A],
+            "206 Partial Content\r\nContent-Range: bytes 0-0/2\r\nContent-Length: 1\r\n\r\n3".to_owned(),
+        ),
+        (&[V1, A], "304 Not Modified\r\nETag: \"x\"\r\n\r\n".to_owned()),
+        (&[V1, A], "403 Forbidden\r\nContent-Length: 1\r\n\r\n4".to_owned()),
+        (&[V1, A], "200 OK\r\nAge: 7\r\nContent-Length: 1\r\n\r\n5".to_owned()),
+        (&[V1, A], "200 OK\r\nVary: X-Tenant\r\nContent-Length: 1\r\n\r\n6".to_owned()),
+        (&[V1, A, ("Accept-Language", "de")], plain("7")),
+        (&[V1, A, ("Content-Length", "1")], plain("8")),
+        (&[V1, A], plain(&long)),
+        (&[V1, A], format!("200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n{long}\r\n0\r\n\r\n")),
+        (&[V1, A], plain("1")),
+    ] {
+        store.answer("/xapi/agents/profile", format!("HTTP/1.1 {answer}"));
+        let has_body = fields.iter().any(|(name, _)| *name == "Content-Length");
+        let told = proxy.send("GET", &target, fields, if has_body { "x" } else { "" }).await;
+        assert!(answer.ends_with(&told.text()) || answer.contains(&long), "as it came: {told:?}");
+        assert_eq!(foreign_writes(&proxy).await, 0, "{answer}");
+    }
+    // Half a document is none either.
+    store.set(|knobs| {
+        let half = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_owned();
+        knobs.misdeed = Some((On::Reads, Misdeed::SaysAndCloses(half)));
+    });
+    proxy.send("GET", &target, &[V1, A], "").await;
+    store.set(|knobs| knobs.misdeed = None);
+    assert_eq!(foreign_writes(&proxy).await, 0);
+    store.answer("/xapi/agents/profile", format!("HTTP/1.1 {}", plain("9")));
+    assert_eq!(proxy.send("GET", &target, &[V1, A], "").await.text(), "9");
+    assert_eq!(foreign_writes(&proxy).await, 1, "and this one was");
+}
+
+#[tokio::test]
+async fn an_observed_read_passes_as_it_comes() {
+    let trickle = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+    let store = Store::with(|knobs| knobs.misdeed = Some((On::Reads, Misdeed::Says(trickle.to_owned()))));
+    let proxy = observing(&store, "");
+    let mut reader = proxy.connect().await;
+    reader.request("GET", &state("a"), &[V1, A], b"").await;
+    let head = within("the head before the end", reader.wire.head()).await.unwrap();
+    assert_eq!(head.word(1), "200");
 }

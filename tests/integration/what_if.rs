@@ -107,6 +107,22 @@ async fn a_changed_rule_decides_anew() {
     assert!(rest.contains("5  the rule looks at a field that is not recorded"), "{rest}");
 }
 
+/// An observed client that was given what is no entity-tag states that; enforced it would have been given ours.
+#[tokio::test]
+async fn strict_matching_decides_anew_of_what_the_upstream_itself_sends() {
+    let store = Store::with(|knobs| knobs.fields.push(("ETag", "t-1")));
+    store.hold(&agent_profile("a"), "{}");
+    let sent = |tag| ("PUT", agent_profile("a"), vec![V1, JSON, ("If-Match", tag)]);
+    let lines = recorded(&store, &[sent("t-1"), sent("\"\"t-1\"\""), sent("t-2")]).await;
+    let (rows, rest) = table("", &lines);
+    assert_eq!(rows[0][1..], ["-", "3", "1", "412: 1", "0", "0"]);
+    let (rows, _) = table("guard.etag-matching = \"strict\"", &lines);
+    assert_eq!(
+        (&rows[0][1..], rest.as_str()),
+        (&["-", "3", "1", "412: 2", "1", "0"].map(str::to_owned)[..], "cannot be decided: 0\n")
+    );
+}
+
 #[tokio::test]
 async fn replays_and_aliases_stay_what_they_were() {
     let store = Store::with(|knobs| knobs.reserialises = true);
