@@ -6,13 +6,14 @@ use http::request::Parts;
 use serde::{Deserialize, Serialize};
 
 use super::pseudonym::{Pseudonym, Pseudonyms};
-use crate::semantics::credentials::is_signed;
+use crate::semantics::credentials::{Certificate, is_signed};
 use crate::semantics::fields::digest;
 
 /// Who a client is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Client {
-    /// Its credential: that of Authorization, or else of Cookie. None where it carries none, or makes one for each request.
+    /// Its credential: that of Authorization, or else of Cookie, and the certificate that it has shown. None where it has
+    /// none, or makes one for each request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Pseudonym>,
     /// The family of its User-Agent.
@@ -52,10 +53,11 @@ impl Client {
     /// The client that a request comes from.
     pub fn of(head: &Parts, pseudonyms: &Pseudonyms) -> Self {
         let fields = &head.headers;
-        let credential = [AUTHORIZATION, COOKIE].into_iter().find(|name| fields.contains_key(name));
-        let key = credential
-            .filter(|_| !is_signed(head))
-            .map(|name| pseudonyms.of("client", &digest(fields, &[name])));
+        let carried = [AUTHORIZATION, COOKIE].into_iter().find(|name| fields.contains_key(name));
+        let carried = carried.filter(|_| !is_signed(head)).map(|name| digest(fields, &[name]));
+        let certificate = Certificate::of(head);
+        let has_any = carried.is_some() || certificate.is_some();
+        let key = has_any.then(|| pseudonyms.of("client", &(carried, certificate)));
         Self {
             key,
             agent: text(fields, &USER_AGENT).map(|text| family(text).into()),

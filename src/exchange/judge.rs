@@ -20,7 +20,7 @@ use crate::guard::verdict::{Clearance, Verdict};
 use crate::resource::Document;
 use crate::rule::Rule;
 use crate::rule::identity::Identity;
-use crate::semantics::credentials::Credentials;
+use crate::semantics::credentials::{Certificate, Credentials};
 use crate::semantics::preconditions::Preconditions;
 use crate::semantics::put::{Came, Ground, Label, Put};
 use crate::upstream;
@@ -181,7 +181,7 @@ impl Intent {
             ground: Ground::of(fields),
             sent: tag_of(Algorithm::Sha1, &self.contents),
             label: Label::of(fields),
-            credentials: Credentials::of(fields),
+            credentials: Credentials::of(fields, Certificate::of(&self.head)),
             came: Came::of(fields),
         })
     }

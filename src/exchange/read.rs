@@ -16,7 +16,7 @@ use crate::guard::evaluate::{ReadVerdict, evaluate_read, repairs};
 use crate::guard::verdict::{Reason, Refusal};
 use crate::rule::Rule;
 use crate::rule::identity::Identity;
-use crate::semantics::credentials::Credentials;
+use crate::semantics::credentials::{Certificate, Credentials};
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::last_modified;
 use crate::semantics::preconditions::Preconditions;
@@ -42,7 +42,7 @@ impl Exchange {
     ) -> Result<Answer, Failure> {
         asked.course.reach(Stage::Read)?;
         let document = identity.map(|identity| super::document(&head, identity));
-        let reader = Credentials::of(&head.headers);
+        let reader = Credentials::of(&head.headers, Certificate::of(&head));
         let stated = Preconditions::from_fields(&head.headers, rule.matching);
         let wants_body = head.method != Method::HEAD;
         let lesson = identity.and_then(|identity| self.lesson(rule, &head, identity));

@@ -61,7 +61,7 @@ mod tests {
             ground: Ground::of(&fields(IF_MATCH, "\"a\"")),
             sent: tag("b"),
             label: Label::of(&HeaderMap::new()),
-            credentials: Credentials::of(&HeaderMap::new()),
+            credentials: Credentials::of(&HeaderMap::new(), None),
             came: Came::of(&HeaderMap::new()),
         }
     }
@@ -95,7 +95,7 @@ mod tests {
             ("media type", Put { label: Label::of(&fields(CONTENT_TYPE, "text/plain")), ..put() }),
             (
                 "credential",
-                Put { credentials: Credentials::of(&fields(AUTHORIZATION, "Basic YQ==")), ..put() },
+                Put { credentials: Credentials::of(&fields(AUTHORIZATION, "Basic YQ=="), None), ..put() },
             ),
             ("address", Put { came: Came::of(&fields(X_FORWARDED_FOR, "127.0.0.2")), ..put() }),
         ] {

@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn reader(name: &str) -> Credentials {
-        Credentials::of(&HeaderMap::from_iter([(AUTHORIZATION, name.parse().expect("a value"))]))
+        Credentials::of(&HeaderMap::from_iter([(AUTHORIZATION, name.parse().expect("a value"))]), None)
     }
 
     fn tag(text: &str) -> EntityTag {

@@ -100,7 +100,7 @@ mod tests {
             ground: Ground::of(&HeaderMap::new()),
             sent: EntityTag::from_digest(&[1; 20]),
             label: Label::of(&HeaderMap::new()),
-            credentials: Credentials::of(&HeaderMap::new()),
+            credentials: Credentials::of(&HeaderMap::new(), None),
             came: Came::of(&HeaderMap::new()),
         }
     }

@@ -11,6 +11,7 @@ use http::header::{
 };
 use http::request::Parts;
 
+use crate::semantics::credentials::Certificate;
 use crate::semantics::fields::XAPI_VERSION;
 
 /// Fields by which servers choose among representations, beside those that carry credentials.
@@ -21,7 +22,8 @@ static CHOOSING: [HeaderName; 5] = [HOST, ACCEPT, ACCEPT_CHARSET, ACCEPT_LANGUAG
 static HARMLESS: [HeaderName; 4] =
     [ACCEPT_ENCODING, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN];
 
-/// Who asks what: the Host and the target, letter by letter, and the fields that choose among the answers.
+/// Who asks what: the Host and the target, letter by letter, the fields that choose among the answers, and the certificate
+/// that the client has shown.
 ///
 /// It is a digest, so that no secret is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,9 +50,10 @@ impl Questions {
         Self { credential_fields, hashers: [RandomState::new(), RandomState::new()] }
     }
 
-    /// Whether a request says in whose name it asks.
+    /// Whether a request says in whose name it asks, or its connection does.
     pub fn names_somebody(&self, head: &Parts) -> bool {
-        self.credential_fields.iter().any(|name| head.headers.contains_key(name))
+        Certificate::of(head).is_some()
+            || self.credential_fields.iter().any(|name| head.headers.contains_key(name))
     }
 
     /// What a request asks, and in whose name. Its head must be fit for the next hop.
@@ -58,7 +61,7 @@ impl Questions {
         let fields: Vec<(&str, &[u8])> = (self.credential_fields.iter().chain(&CHOOSING))
             .flat_map(|name| head.headers.get_all(name).iter().map(|value| (name.as_str(), value.as_bytes())))
             .collect();
-        let asked = (head.uri.path(), head.uri.query(), fields);
+        let asked = (head.uri.path(), head.uri.query(), fields, Certificate::of(head));
         let [first, second] = self.hashers.each_ref().map(|hasher| hasher.hash_one(&asked));
         Question(first, second)
     }
@@ -119,6 +122,13 @@ mod tests {
         ] {
             assert!(other != asked, "{what}");
         }
+        let mut shown = head("/xapi/notes?id=a", &[HOST_A]);
+        let mut under = |der| {
+            shown.extensions.insert(Certificate::from_der(der));
+            assert!(questions.names_somebody(&shown));
+            questions.of(&shown)
+        };
+        assert!(under(b"a") != question("/xapi/notes?id=a", &[HOST_A]) && under(b"a") != under(b"b"));
         assert!(questions.names_somebody(&head("/", &[("cookie", "a=b")])));
         assert!(!questions.names_somebody(&head("/", &[HOST_A])));
         assert!(!format!("{asked:?}").contains(char::is_numeric));

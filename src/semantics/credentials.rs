@@ -1,6 +1,8 @@
 //! Who a request says it comes from: told apart by a digest, and whether it can be said again in another request.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
@@ -8,11 +10,21 @@ use http::request::Parts;
 
 use super::fields::digest;
 
-/// The credentials of a request: its Authorization and Cookie fields (RFC 9110 §11.6.2, RFC 6265 §5.4).
+/// The credentials of a request: its Authorization and Cookie fields (RFC 9110 §11.6.2, RFC 6265 §5.4), and the
+/// certificate that its connection was opened with.
 ///
 /// It is a digest, so that no secret is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Credentials(u128);
+pub struct Credentials(u128, Option<Certificate>);
+
+/// The certificate that a client has shown in the handshake of TLS (RFC 8446 §4.4.2), and has proved to be its own.
+///
+/// It is a digest, keyed by chance, so that nobody can have one made that looks like another. Each request of the
+/// connection carries it among its extensions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Certificate(u64, u64);
+
+static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
 
 /// Authentication schemes whose credentials are made for one request or one connection, so that another request cannot
 /// carry them: OAuth 1.0 (RFC 5849), Digest (RFC 7616), DPoP (RFC 9449), and what clouds and others sign with.
@@ -33,9 +45,29 @@ pub const SIGNATURES: [HeaderName; 3] = [
 const SIGNING_PARAMETERS: [&str; 2] = ["oauth_signature", "x-amz-signature"];
 
 impl Credentials {
-    /// The credentials that these fields carry; without any, those of everybody who carries none.
-    pub fn of(fields: &HeaderMap) -> Self {
-        Self(digest(fields, &[AUTHORIZATION, COOKIE]))
+    /// The credentials that these fields carry, and those of the connection; without any, those of everybody who carries
+    /// none.
+    pub fn of(fields: &HeaderMap, certificate: Option<Certificate>) -> Self {
+        Self(digest(fields, &[AUTHORIZATION, COOKIE]), certificate)
+    }
+}
+
+impl Certificate {
+    /// That with this DER encoding.
+    pub fn from_der(der: &[u8]) -> Self {
+        let [first, second] = KEYS.each_ref().map(|key| key.hash_one(der));
+        Self(first, second)
+    }
+
+    /// That of a request's client, if it has shown one.
+    pub fn of(request: &Parts) -> Option<Self> {
+        request.extensions.get().copied()
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Certificate(..)")
     }
 }
 
@@ -107,8 +139,12 @@ mod tests {
 
     #[test]
     fn credentials_are_told_apart_and_tell_nothing() {
-        let of = |fields: &[(&str, &str)]| Credentials::of(&request("/x", fields).headers);
+        let of = |fields: &[(&str, &str)]| Credentials::of(&request("/x", fields).headers, None);
         let basic = of(&[("authorization", "Basic dTpw")]);
+        let under = |der: &[u8]| {
+            let fields = request("/x", &[("authorization", "Basic dTpw")]).headers;
+            Credentials::of(&fields, Some(Certificate::from_der(der)))
+        };
         assert_eq!(basic, of(&[("authorization", "Basic dTpw"), ("accept", "x/y")]));
         for other in [
             of(&[]),
@@ -116,9 +152,11 @@ mod tests {
             of(&[("cookie", "Basic dTpw")]),
             of(&[("authorization", "Basic dTpw"), ("cookie", "a=b")]),
             of(&[("authorization", "Basic "), ("authorization", "dTpw")]),
+            under(b"a"),
         ] {
             assert_ne!(basic, other);
         }
+        assert!(under(b"a") == under(b"a") && under(b"a") != under(b"b"));
         assert!(!format!("{basic:?}").contains("dTpw"));
     }
 }

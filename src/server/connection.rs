@@ -21,6 +21,7 @@ use crate::exchange::detached::Detached;
 use crate::exchange::outcome::Outcome;
 use crate::net::client::{Address, Client};
 use crate::net::socket::Socket;
+use crate::semantics::credentials::Certificate;
 
 /// How HTTP/2 begins (RFC 9113 §3.4), which no request of HTTP/1.1 does.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -47,27 +48,38 @@ pub(super) struct Connection {
     pub(super) drain: Drain,
     /// What it leaves behind.
     detached: Detached,
+    /// What its client has shown of itself.
+    certificate: Option<Certificate>,
 }
 
 /// A connection on which something is spoken.
 struct Opened {
     stream: Ahead<Line>,
     version: Version,
+    certificate: Option<Certificate>,
 }
 
 impl Connection {
     pub(super) fn new(exchanges: Arc<Served>, records: Records, drain: Drain) -> Self {
-        Self { terms: exchanges.terms(), exchanges, records, drain, detached: Detached::default() }
+        Self {
+            terms: exchanges.terms(),
+            exchanges,
+            records,
+            drain,
+            detached: Detached::default(),
+            certificate: None,
+        }
     }
 
     /// Serves it until it ends, or until draining begins and its exchanges are over.
-    pub(super) async fn serve(self, socket: Socket, address: Address) {
+    pub(super) async fn serve(mut self, socket: Socket, address: Address) {
         let opened = tokio::select! {
             opened = self.open(socket) => opened,
             () = self.last_call() => return,
         };
         let ended = match opened {
-            Ok(Some(Opened { stream, version })) => {
+            Ok(Some(Opened { stream, version, certificate })) => {
+                self.certificate = certificate;
                 let client = Client {
                     address,
                     is_secure: self.terms.tls.is_some(),
@@ -95,7 +107,7 @@ impl Connection {
             // Within its time, as every head: nothing else bounds what a client takes to say what it speaks.
             let is_http2 = timeout(settings.header_timeout, stream.begins_with(PREFACE)).await;
             let version = if is_http2?? { Version::HTTP_2 } else { Version::HTTP_11 };
-            return Ok(Some(Opened { stream: stream.map(Line::Clear), version }));
+            return Ok(Some(Opened { stream: stream.map(Line::Clear), version, certificate: None }));
         };
         let handshake = async {
             match stream.begins_with(&[HANDSHAKE]).await? {
@@ -106,9 +118,13 @@ impl Connection {
         let Some(stream) = timeout(settings.handshake_timeout, handshake).await?? else {
             return Ok(None);
         };
-        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let session = stream.get_ref().1;
+        let is_http2 = session.alpn_protocol() == Some(b"h2");
+        // The first of its chain is its own (RFC 8446 §4.4.2).
+        let shown = session.peer_certificates().and_then(<[_]>::first);
+        let certificate = shown.map(|certificate| Certificate::from_der(certificate));
         let version = if is_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
-        Ok(Some(Opened { stream: Ahead::new(Line::Tls(Box::new(stream))), version }))
+        Ok(Some(Opened { stream: Ahead::new(Line::Tls(Box::new(stream))), version, certificate }))
     }
 
     async fn last_call(&self) {
@@ -121,9 +137,12 @@ impl Connection {
     /// A request keeps what it began with, whatever is reloaded meanwhile.
     pub(super) fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         client: Client,
     ) -> impl Future<Output = Response<Logged>> + Send + use<> {
+        if let Some(certificate) = self.certificate {
+            request.extensions_mut().insert(certificate);
+        }
         let (exchange, detached) = (self.exchanges.exchange(), self.detached.clone());
         // Made before the first wait, so that a client that leaves early is recorded as well.
         let mut outcome = Outcome::of(&request, client);

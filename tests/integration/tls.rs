@@ -269,3 +269,47 @@ async fn a_client_that_offers_no_protocol_speaks_http_1_1() {
     let (mut client, _connection) = Speaker::one(stream).await;
     assert_eq!(client.send("GET", "/elsewhere", &[], "").await.status, 404);
 }
+
+/// Who has shown another certificate is somebody else: in the records, and for what is recalled.
+#[tokio::test]
+async fn two_certificates_are_two_clients() {
+    let store = Store::start();
+    let authority = Authority::new();
+    let client_ca = format!("client-ca = {:?}", authority.ca());
+    let exclusive = "[upstream]\nexclusive = true\n";
+    let proxy = Proxy::configured(&store, &(exclusive.to_owned() + &listening(&authority, &client_ca)));
+    let target = agent_profile("a");
+    store.hold(&target, "1");
+    let (one, other) = (authority.issue("client"), authority.issue("client"));
+    let stale = sha1_tag("0");
+    let reads = || store.seen().iter().filter(|seen| !seen.is_write()).count();
+    for (certificate, protocol, asked) in
+        [(&one, "h2", 1), (&one, "http/1.1", 0), (&other, "h2", 1), (&other, "http/1.1", 0), (&one, "h2", 0)]
+    {
+        let protocols = [protocol];
+        let shown = Shown { protocols: &protocols, certificate: Some(certificate) };
+        let stream = authority.connect(proxy.address, &shown).await.unwrap();
+        let (mut client, _connection) = match protocol {
+            "h2" => Speaker::two(stream).await,
+            _ => Speaker::one(stream).await,
+        };
+        let before = reads();
+        let refused = client.send("PUT", &target, &[V1, JSON, ("If-Match", &stale)], "2").await;
+        assert_eq!((refused.status, reads() - before), (412, asked), "{protocol}");
+    }
+    let decisions = crate::support::client::send(proxy.admin, "GET", "/decisions.json", &[], "").await;
+    let decisions: serde_json::Value = serde_json::from_str(&decisions.text()).unwrap();
+    let keys: Vec<&str> = decisions["decisions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|decision| decision["client"]["key"].as_str().unwrap())
+        .collect();
+    // The newest first.
+    assert_eq!(keys.len(), 5);
+    assert!(keys[0] == keys[3] && keys[3] == keys[4] && keys[1] == keys[2] && keys[0] != keys[1], "{keys:?}");
+    for secret in [&one.certificate, &other.certificate] {
+        let text = secret.lines().nth(1).unwrap();
+        assert!(!decisions.to_string().contains(text) && !proxy.said().contains(text));
+    }
+}
