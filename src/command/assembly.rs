@@ -10,16 +10,20 @@ use super::certificates::Certificates;
 use serde_json::Value;
 
 use super::in_use::{InUse, Origin};
-use crate::admin::page::{Heard, Overview};
+use crate::admin::page::{Heard, Overview, Remembered};
 use crate::body::budget::{Budget, Buffers};
 use crate::config::Config;
 use crate::decision::Decisions;
+use crate::decision::pseudonym::Pseudonym;
 use crate::drain::Drain;
+use crate::exchange::tally::Tally;
 use crate::exchange::{Exchange, Shared};
 use crate::memory::Memory;
 use crate::memory::generations::Generations;
 use crate::memory::holds::Holds;
 use crate::rule::Rule;
+use crate::semantics::entity_tag::EntityTag;
+use crate::semantics::representation::Representation;
 use crate::server::metrics::readings::{Reading, Readings};
 use crate::server::serving::{Serving, Terms};
 use crate::upstream;
@@ -114,13 +118,33 @@ impl Assembly {
 
     /// What the page shows of what is served with, but for what was heard of the upstream.
     pub(super) fn overview(&self) -> Overview {
+        let Shared { rules, tally, .. } = &self.shared;
+        let sum = |of: fn(&Tally, &str) -> u64| rules.0.iter().map(|rule| of(tally, &rule.name)).sum();
         Overview {
             rules: Arc::clone(&self.shared.rules),
             upstream: url(&self.config.upstream),
             shows_tags: self.config.exchange.observe.etags,
             heard: Heard::default(),
             draining: self.shared.drain.has_begun(),
+            config: self.in_use.told(),
+            holds: self.shared.holds.usage(),
+            unknown_outcomes: sum(Tally::unknown_outcomes),
+            foreign_writes: sum(Tally::foreign_writes),
         }
+    }
+
+    /// What is remembered of a document, where nobody else writes to the upstream.
+    pub(super) fn remembered(&self, document: Pseudonym) -> Option<Remembered> {
+        let Shared { memory, holds, .. } = &self.shared;
+        let validators = memory.validators.as_ref()?;
+        let told = validators.told_last(document.into(), Instant::now(), |scope| holds.generation(scope));
+        let (found, age) = told?;
+        let (tag, upstream) = match found {
+            Representation::Current(current) => (Some(current.tag), current.upstream_tag),
+            Representation::Missing => (None, None),
+        };
+        let text = |tag: Option<EntityTag>| tag.map(|tag| tag.to_string());
+        Some(Remembered { tag: text(tag), upstream: text(upstream), seconds_ago: age.as_secs() })
     }
 
     /// Puts together what another configuration asks for: requests that come from then on are served with it.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::admin::page;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -52,16 +53,21 @@ impl InUse {
         self.last_error = problem.lines().next().map(without_colours);
     }
 
+    /// What the page tells of it.
+    pub(super) fn told(&self) -> page::InUse {
+        page::InUse {
+            file: self.origin.file.as_ref().map(|file| file.display().to_string()),
+            hash: self.origin.hash.map(|hash| format!("{hash:032x}")),
+            loaded: self.loaded.clone(),
+            last_error: self.last_error.clone(),
+        }
+    }
+
     /// `{"config": {"file", "hash", "loaded", "last_error"}, "version", "uptime"}`, the last in seconds.
     pub(super) fn status(&self) -> Value {
-        let Origin { file, hash } = &self.origin;
+        let page::InUse { file, hash, loaded, last_error } = self.told();
         json!({
-            "config": {
-                "file": file.as_ref().map(|file| file.display().to_string()),
-                "hash": hash.map(|hash| format!("{hash:032x}")),
-                "loaded": self.loaded,
-                "last_error": self.last_error,
-            },
+            "config": { "file": file, "hash": hash, "loaded": loaded, "last_error": last_error },
             "version": env!("CARGO_PKG_VERSION"),
             "uptime": self.began.elapsed().as_secs(),
         })

@@ -236,7 +236,9 @@ fn page(decisions: &Decisions, assembly: &Arc<Mutex<Assembly>>, heard: &Arc<Hear
         ..overview()
     };
     let explain = move |asked: &page::Asked| explain::of_page(&rules().rules, asked);
-    Page::new(decisions.clone(), Box::new(look), Box::new(explain))
+    let of = Arc::clone(assembly);
+    let recall = move |document| of.lock().unwrap_or_else(PoisonError::into_inner).remembered(document);
+    Page::new(decisions.clone(), Box::new(look), Box::new(explain), Box::new(recall))
 }
 
 fn cannot_listen(address: &dyn fmt::Display, flag: &str, error: &io::Error) -> String {

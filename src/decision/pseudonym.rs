@@ -36,6 +36,12 @@ impl Pseudonym {
     }
 }
 
+impl From<Pseudonym> for u64 {
+    fn from(pseudonym: Pseudonym) -> Self {
+        pseudonym.0
+    }
+}
+
 impl Default for Pseudonyms {
     fn default() -> Self {
         Self::new()

@@ -19,6 +19,7 @@ use crate::guard::verdict::Verdict;
 use crate::memory::generations::Generation;
 use crate::memory::questions::Question;
 use crate::memory::sightings::Sighting;
+use crate::memory::validators::Place;
 use crate::resource::Scope;
 use crate::rule::Rule;
 use crate::rule::identity::{Identity, names_only_the_document};
@@ -34,8 +35,8 @@ use crate::upstream::probe::Found;
 pub(super) struct Lesson {
     resource: Arc<str>,
     question: Question,
-    /// Whether somebody asks in whose name the answer may be recalled.
-    lasts: bool,
+    /// What stands for the document in records, where somebody asks in whose name the answer may be recalled.
+    name: Option<u64>,
     scope: Scope,
     generation: Generation,
     since: Instant,
@@ -44,7 +45,7 @@ pub(super) struct Lesson {
 impl Lesson {
     /// Whether the answer may be recalled, so that it must not come from a cache.
     pub(super) fn lasts(&self) -> bool {
-        self.lasts
+        self.name.is_some()
     }
 
     /// That it was answered just now.
@@ -64,10 +65,11 @@ impl Exchange {
             return None;
         }
         let questions = &self.memory.questions;
+        let lasts = self.memory.validators.is_some() && questions.names_somebody(head);
         Some(Lesson {
             resource: Arc::clone(&rule.name),
             question: questions.of(head),
-            lasts: self.memory.validators.is_some() && questions.names_somebody(head),
+            name: lasts.then(|| self.decisions.pseudonyms().of("document", &identity.key).into()),
             scope: identity.scope,
             generation: self.holds.generation(identity.scope)?,
             since: Instant::now(),
@@ -76,7 +78,7 @@ impl Exchange {
 
     /// What a document holds, if the upstream need not be asked. It needs the document's hold.
     pub(super) fn recall(&self, rule: &Rule, head: &Parts, lesson: &Lesson) -> Option<Representation> {
-        let validators = self.memory.validators.as_ref().filter(|_| lesson.lasts)?;
+        let validators = self.memory.validators.as_ref().filter(|_| lesson.lasts())?;
         let found = validators.recall(lesson.question, lesson.generation, lesson.since)?;
         (!is_refusal_to_page(rule, head, &found)).then_some(found)
     }
@@ -90,8 +92,9 @@ impl Exchange {
             return;
         }
         self.look_at(lesson, Sighting { generation: asked, ..lesson.told_now() }, found);
-        if let Some(validators) = self.memory.validators.as_ref().filter(|_| lesson.lasts) {
-            validators.learn(lesson.question, asked, lesson.since, found.clone());
+        if let (Some(validators), Some(name)) = (&self.memory.validators, lesson.name) {
+            let place = Place { name, scope: lesson.scope };
+            validators.learn(lesson.question, place, asked, lesson.since, found.clone());
         }
     }
 

@@ -308,6 +308,26 @@ async fn a_read_that_was_asked_before_a_write_is_no_sighting_after_it() {
     assert_eq!(foreign(&proxy, "state").await, 0);
 }
 
+/// It was asked before the write, and nobody knows whether the write was there when it was answered.
+#[tokio::test]
+async fn a_read_that_sees_a_later_write_is_no_sighting() {
+    for observes in [false, true] {
+        let store = Store::start();
+        let target = agent_profile("a");
+        store.hold(&target, "1");
+        let proxy = if observes { Proxy::observing(&store) } else { Proxy::before(&store) };
+        proxy.send("GET", &target, &[V1, A], "").await;
+        store.close_gate(On::Marked);
+        let mut reader = proxy.connect().await;
+        reader.request("GET", &target, &[V1, A, ("X-Gate", "1")], b"").await;
+        store.until_reads(2).await;
+        assert_eq!(proxy.send("PUT", &target, &[V1, A, ("If-Match", "*")], "2").await.status, 204);
+        store.open_gate();
+        assert_eq!(reader.answer("GET").await.text(), "2");
+        assert_eq!(foreign(&proxy, "agent-profile").await, 0, "{observes}");
+    }
+}
+
 #[tokio::test]
 async fn two_who_are_shown_different_documents_are_no_third_who_writes() {
     let store = Store::start();

@@ -532,13 +532,21 @@ async fn a_head_shows_the_tag_that_a_get_would_show() {
         assert!(seen.iter().skip(1).all(|seen| seen.field("if-none-match").is_none()));
         assert_eq!(proxy.send("HEAD", &state("b"), &[V1, A], "").await.etag(), None, "nothing is there");
     }
-    // A signature would say nothing of another request.
+    // A signature would say nothing of another request, and no service asks for what nobody needs.
     let store = Store::start();
     store.hold(&state("a"), "{}");
-    let proxy = observing(&store, "observe.etags = true");
+    let folder = tempfile::tempdir().unwrap();
+    let service = folder.path().join("service");
+    std::fs::write(&service, "Basic c2VydmljZTpzZWNyZXQ=").unwrap();
+    let proxy = observing(&store, &format!("observe.etags = true\nprobe.authorization-file = {service:?}"));
     let signed = ("Authorization", "OAuth oauth_signature=\"s\"");
     let head = proxy.send("HEAD", &state("a"), &[V1, signed], "").await;
     assert_eq!((head.status, head.etag(), store.seen().len()), (200, None, 1));
+    // Once it is known that the upstream has no tags, ours is taken out of what goes on.
+    assert!(proxy.get(&state("a")).await.etag().is_some());
+    store.forget();
+    proxy.send("HEAD", &state("a"), &[V1, signed, ("If-None-Match", &sha1_tag("{}"))], "").await;
+    assert_eq!(store.seen()[0].field("if-none-match"), None);
 }
 
 #[tokio::test]

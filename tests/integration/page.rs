@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::support::client::{Answer, Client, request, send};
 use crate::support::proxy::Proxy;
-use crate::support::store::{Store, Tags};
+use crate::support::store::{Misdeed, On, Store, Tags};
 use crate::support::within;
 use crate::support::xapi::{ACTIVITY, JSON, V1, agent_profile, state};
 
@@ -285,6 +285,60 @@ async fn whatever_is_sent_stays_text_and_learners_stay_unknown() {
     }
 }
 
+#[tokio::test]
+async fn its_head_tells_the_configuration_the_holds_and_who_writes_around() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "guard.hold-wait = \"1h\"\nupstream.settle-time = \"1h\"\n");
+    let target = agent_profile("a");
+    let who = ("Authorization", "Basic YTpi");
+    for held in ["1", "2"] {
+        store.hold(&target, held);
+        proxy.send("GET", &target, &[V1, who], "").await;
+    }
+    store.set(|knobs| knobs.misdeed = Some((On::Writes, Misdeed::SaysAndResets(String::new()))));
+    assert_eq!(proxy.send("PUT", &state("lost"), &[V1], "1").await.status, 502);
+    store.set(|knobs| knobs.misdeed = None);
+    store.close_gate(On::Writes);
+    let mut writers = Vec::new();
+    for _ in 0..3 {
+        let mut writer = proxy.connect().await;
+        writer.request("PUT", &target, &[V1, ("If-Match", "*")], b"3").await;
+        writers.push(writer);
+    }
+    within("all three", async { while json(&proxy, "/page/state.json").await["holds"]["waiting"] != 2 {} })
+        .await;
+    let told = json(&proxy, "/page/state.json").await;
+    assert_eq!(told["holds"], serde_json::json!({ "held": 1, "waiting": 2 }));
+    for (key, count) in [("unsettled_scopes", 1), ("unknown_outcomes", 1), ("foreign_writes", 1)] {
+        assert_eq!(told[key], count, "{key}");
+    }
+    let status = json(&proxy, "/status.json").await;
+    assert_eq!(told["config"], status["config"]);
+    let hash = &told["config"]["hash"].as_str().unwrap()[..8];
+    let loaded = told["config"]["loaded"].as_str().unwrap();
+    let page = get(&proxy, "/").await.text();
+    let head = page.split_once("<header").unwrap().1.split_once("</header>").unwrap().0;
+    for expected in [
+        format!("<code>{hash}</code> loaded {loaded}"),
+        "<strong>1</strong> held, <strong>2</strong> waiting".to_owned(),
+        "unsettled scopes </span><strong class=\"bad\">1</strong>".to_owned(),
+        "foreign writes </span><strong class=\"bad\">1</strong>".to_owned(),
+    ] {
+        assert!(head.contains(&expected), "{expected}: {head}");
+    }
+    store.open_gate();
+    for mut writer in writers {
+        assert_eq!(writer.answer("PUT").await.status, 204);
+    }
+    proxy.rewrite("[guard]\nno-such-key = 1\n");
+    proxy.signal("HUP");
+    within("what is wrong with it", async {
+        while json(&proxy, "/page/state.json").await["config"]["last_error"].is_null() {}
+    })
+    .await;
+    assert!(get(&proxy, "/").await.text().contains("the last one cannot be used"));
+}
+
 const TOKEN: (&str, &str) = ("Authorization", "Bearer 0123456789abcdef");
 
 fn with_token(store: &Store) -> (Proxy, tempfile::NamedTempFile) {
@@ -336,6 +390,49 @@ async fn a_document_is_looked_up_by_whoever_has_the_token_and_by_its_hash_by_eve
     assert_eq!(by_hash, found);
     assert_eq!(get(&proxy, "/page/lookup.json?document=bob").await.status, 400);
     assert_eq!(store.seen().len(), seen, "nobody was asked for this");
+}
+
+/// The memory is kept by who asked. What it holds is told of the document, and of nobody who asked.
+#[tokio::test]
+async fn what_is_remembered_of_a_document_is_told_and_not_whom_it_was_told() {
+    let store = Store::with(|knobs| knobs.tags = Tags::Random);
+    let token = tempfile::NamedTempFile::new().unwrap();
+    fs::write(token.path(), "0123456789abcdef\n").unwrap();
+    let exclusive = "upstream.exclusive = true\nguard.read-back = \"never\"\n";
+    let config = format!("{exclusive}admin.token-file = {:?}\n", token.path());
+    let proxy = Proxy::configured(&store, &config);
+    let target = agent_profile("a");
+    store.hold(&target, "1");
+    let form = [("target", target.as_str())];
+    let look_up = async || {
+        let answer = ask(&proxy, "/page/lookup.json", &[TOKEN], &form).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let found: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert!(found.get("remembered").is_some(), "{found}");
+        found
+    };
+    assert_eq!(look_up().await["remembered"], Value::Null, "nobody has asked");
+    let who = ("Authorization", "Basic YTpi");
+    assert_eq!(proxy.send("GET", &target, &[V1], "").await.status, 200);
+    assert_eq!(look_up().await["remembered"], Value::Null, "nobody was named who has asked");
+    assert_eq!(proxy.send("GET", &target, &[V1, who], "").await.status, 200);
+    let found = look_up().await;
+    assert_eq!(found["remembered"]["tag"], crate::support::sha1_tag("1"));
+    assert_eq!(found["remembered"]["upstream"].as_str(), store.own_tag(&target).as_deref());
+    assert!(found["remembered"]["seconds_ago"].is_number(), "{found}");
+    assert!(!found.to_string().contains("YTpi"));
+    let hash = found["document"].as_str().unwrap();
+    let page = get(&proxy, &format!("/?document={hash}")).await.text();
+    assert!(
+        page.contains("whoever asked last was told")
+            && page.contains(&crate::support::sha1_tag("1").replace('"', "&quot;")),
+        "{page}"
+    );
+    // What was remembered is unknown once somebody writes, also to whoever looks.
+    let tag = crate::support::sha1_tag("1");
+    assert_eq!(proxy.send("PUT", &target, &[V1, who, ("If-Match", &tag)], "2").await.status, 204);
+    assert_eq!(look_up().await["remembered"], Value::Null);
+    assert_eq!(store.seen().len(), 3, "nobody was asked for this");
 }
 
 const AGENT_JSON: &str = "{\"mbox\":\"mailto:learner@example.com\"}";

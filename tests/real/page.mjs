@@ -207,6 +207,8 @@ async function withoutScript(browser) {
   const rows = await page.locator("#rows tr").allTextContents();
   check(rows.length > 0 && rows.every((row) => row.includes("409")), "without JavaScript decisions are filtered");
   check(/\d %/.test(await page.locator("#forecast .figure").textContent()), "without JavaScript the figures are there");
+  const head = await page.locator("#state").textContent();
+  check(/configuration .*loaded 20.*\d held, \d+ waiting.*unsettled scopes \d.*foreign writes \d/.test(head), `without JavaScript the state is there (${head})`);
   await page.fill("#try-form input[name=target]", TARGETS["activity-profile"](1));
   await page.click("#try-form button");
   check(/409/.test(await page.locator("#try-answer").textContent()), "without JavaScript a request is tried");

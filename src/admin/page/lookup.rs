@@ -1,5 +1,8 @@
 //! Looking up a document: what was last seen of it, and its last writes, as far as they are on record.
 //!
+//! What is remembered where nobody else writes to the upstream is told too, but not whom it was told: it is kept by who
+//! asked, and found here by what stands for the document.
+//!
 //! The upstream is not asked. Its documents are shown to those whom it shows them, with their own credentials, and the
 //! service of `probe.authorization-file` decides and is never shown.
 
@@ -11,6 +14,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::Remembered;
 use super::form::Form;
 use super::told::{Row, time_of_day};
 use crate::decision::pseudonym::{Pseudonym, Pseudonyms};
@@ -39,6 +43,8 @@ pub(super) struct Found {
     pub(super) collection: bool,
     /// What was last seen of it; nothing where nobody asked.
     pub(super) seen: Option<Seen>,
+    /// What the memory of `upstream.exclusive` holds of it; nothing where it holds nothing, or there is none.
+    pub(super) remembered: Option<Remembered>,
     /// All of its writes that are on record.
     pub(super) on_record: usize,
     /// The last of them, the newest first.
@@ -111,6 +117,7 @@ impl Sought {
             document,
             collection,
             seen: if collection { None } else { seen(&writes) },
+            remembered: None,
             on_record: writes.len(),
             writes: writes.into_iter().take(WRITES).map(|decision| Row::of(decision)).collect(),
         }

@@ -25,6 +25,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::{Either, StreamBody};
 use hyper::body::{Bytes, Incoming};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -33,9 +34,11 @@ use self::form::Form;
 use self::lookup::{Found, Sought};
 use self::told::{Filter, Row};
 use super::{Answer, HEADER_TIMEOUT, JSON, made, text};
+use crate::decision::pseudonym::Pseudonym;
 use crate::decision::record::Decision;
 use crate::decision::{Decisions, KEPT};
 use crate::guard::policy::Mode;
+use crate::memory::scopes::Usage;
 use crate::rule::select::Rules;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -60,6 +63,38 @@ pub struct Overview {
     pub heard: Heard,
     /// Whether the proxy drains.
     pub draining: bool,
+    /// The configuration in use.
+    pub config: InUse,
+    /// How many scopes are held, waited for and unsettled.
+    pub holds: Usage,
+    /// How many guarded writes were sent whose outcome is not known.
+    pub unknown_outcomes: u64,
+    /// How often a document was seen to have changed without a write through here.
+    pub foreign_writes: u64,
+}
+
+/// Which configuration is in use, and what is wrong with one that was to take its place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// The file that it was read from.
+    pub file: Option<String>,
+    /// A digest of what stood there.
+    pub hash: Option<String>,
+    /// When it was read (RFC 3339).
+    pub loaded: String,
+    /// What is wrong with the one that was read last, if that is another.
+    pub last_error: Option<String>,
+}
+
+/// What somebody was told last of a document, where nobody but this proxy writes to the upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Remembered {
+    /// Our entity-tag; nothing where there was no document.
+    pub tag: Option<String>,
+    /// The upstream's own.
+    pub upstream: Option<String>,
+    /// How many seconds ago.
+    pub seconds_ago: u64,
 }
 
 /// When the upstream was last heard of.
@@ -91,11 +126,15 @@ pub type Look = Box<dyn Fn() -> Overview + Send + Sync>;
 /// Says what becomes of a request, or what is wrong with how it is written. Nobody is asked.
 pub type Explain = Box<dyn Fn(&Asked) -> Result<String, String> + Send + Sync>;
 
+/// Says what is remembered of a document. Of those who were told, nothing is said.
+pub type Recall = Box<dyn Fn(Pseudonym) -> Option<Remembered> + Send + Sync>;
+
 /// The page, and where its figures come from.
 pub struct Page {
     decisions: Decisions,
     look: Look,
     explain: Explain,
+    recall: Recall,
     /// For those who follow decisions.
     places: Arc<Semaphore>,
 }
@@ -113,8 +152,8 @@ struct Model {
 
 impl Page {
     /// A page that shows these decisions.
-    pub fn new(decisions: Decisions, look: Look, explain: Explain) -> Self {
-        Self { decisions, look, explain, places: Arc::new(Semaphore::new(events::STREAMS)) }
+    pub fn new(decisions: Decisions, look: Look, explain: Explain, recall: Recall) -> Self {
+        Self { decisions, look, explain, recall, places: Arc::new(Semaphore::new(events::STREAMS)) }
     }
 
     /// What is asked for with GET, if it is a part of the page.
@@ -127,7 +166,7 @@ impl Page {
             "/decisions/events" => Some(self.events(method)),
             "/page/lookup.json" => {
                 let found = Sought::by_pseudonym(Form::read(query.as_bytes()).text("document"));
-                Some(found_as_json(found.map(|sought| sought.found(&self.decisions.last(KEPT)))))
+                Some(found_as_json(found.map(|sought| self.found(sought, &self.decisions.last(KEPT)))))
             }
             _ => whole(JSON, format!("{}\n", self.twin(path)?).into()),
         }
@@ -159,7 +198,8 @@ impl Page {
         let mut model = self.model(&query);
         let hash = query.text("document");
         if !hash.is_empty() {
-            model.lookup = Some(Sought::by_pseudonym(hash).map(|sought| sought.found(&model.decisions)));
+            model.lookup =
+                Some(Sought::by_pseudonym(hash).map(|sought| self.found(sought, &model.decisions)));
         }
         view::page(&model).into_string()
     }
@@ -247,7 +287,13 @@ impl Page {
 
     fn look_up(&self, form: &Form) -> Result<Found, String> {
         let sought = Sought::by(form, &(self.look)().rules, self.decisions.pseudonyms())?;
-        Ok(sought.found(&self.decisions.last(KEPT)))
+        Ok(self.found(sought, &self.decisions.last(KEPT)))
+    }
+
+    fn found(&self, sought: Sought, decisions: &[Arc<Decision>]) -> Found {
+        let found = sought.found(decisions);
+        let remembered = if found.collection { None } else { (self.recall)(found.document) };
+        Found { remembered, ..found }
     }
 
     fn page_with_tried(&self, form: Form, tried: Result<String, String>) -> Answer {
@@ -293,11 +339,21 @@ fn explained_as_json(tried: Result<String, String>) -> Answer {
 impl Model {
     /// The state of the proxy and of the upstream, as the head of the page tells it.
     fn state(&self) -> Value {
-        let Overview { rules, upstream, shows_tags, heard, draining } = &self.overview;
+        let Overview { rules, upstream, shows_tags, heard, draining, config, holds, .. } = &self.overview;
         let enforced = rules.0.iter().filter(|rule| rule.mode == Mode::Enforce).count();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "draining": draining,
+            "config": {
+                "file": config.file,
+                "hash": config.hash,
+                "loaded": config.loaded,
+                "last_error": config.last_error,
+            },
+            "holds": { "held": holds.held, "waiting": holds.waiting },
+            "unsettled_scopes": holds.unsettled,
+            "unknown_outcomes": self.overview.unknown_outcomes,
+            "foreign_writes": self.overview.foreign_writes,
             "rules": { "enforce": enforced, "observe": rules.0.len() - enforced },
             "observe_etags": shows_tags,
             "upstream": {

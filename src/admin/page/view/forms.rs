@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::super::Model;
 use super::super::lookup::{Found, Seen};
+use super::super::{Model, Remembered};
 use super::panels::{columns, decision};
 use super::{nothing, panel, scrolled};
 
@@ -44,6 +44,7 @@ fn found_(found: &Found) -> Markup {
     let what = if found.collection { "All documents of scope " } else { "Document " };
     html! {
         p { (what) strong { "#" (found.document.to_string()) } ": " (found.on_record) " writes on record. " (seen(found.seen.as_ref())) }
+        @if let Some(remembered) = &found.remembered { p { (recalled(remembered)) } }
         (scrolled("Its last writes", &html! {
             table {
                 (columns())
@@ -69,6 +70,18 @@ fn seen(seen: Option<&Seen>) -> Markup {
                 @if *written_since { "; it may have been written since." } @else { "." }
             }
         }
+    }
+}
+
+fn recalled(remembered: &Remembered) -> Markup {
+    let Remembered { tag, upstream, seconds_ago } = remembered;
+    html! {
+        "Nobody else writes to the upstream (upstream.exclusive): whoever asked last was told " (seconds_ago) " s ago "
+        @match tag {
+            None => { "that there is none" }
+            Some(tag) => { "that its tag is " code { (tag) } }
+        }
+        @if let Some(upstream) = upstream { ", the upstream's own " code { (upstream) } } "."
     }
 }
 

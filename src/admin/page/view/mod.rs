@@ -80,8 +80,9 @@ mod tests {
     use super::super::form::Form;
     use super::super::sample::{Sample, decision, rules};
     use super::super::told::Filter;
-    use super::super::{Heard, Overview};
+    use super::super::{Heard, InUse, Overview};
     use super::*;
+    use crate::memory::scopes::Usage;
 
     const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror='a'>&amp;";
 
@@ -118,6 +119,10 @@ mod tests {
                 shows_tags: false,
                 heard: Heard::default(),
                 draining: false,
+                config: InUse { last_error: Some(HOSTILE.to_owned()), ..InUse::default() },
+                holds: Usage::default(),
+                unknown_outcomes: 0,
+                foreign_writes: 0,
             },
             lookup: Some(Ok(sought.found(&decisions))),
             tried: Some((typed.clone(), Ok(HOSTILE.to_owned()))),

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::super::forecast::{Forecast, Share};
 use super::super::told::{Fate, Row, resources};
-use super::super::{Model, ROWS, clients, hot, minutes, rules};
+use super::super::{InUse, Model, ROWS, clients, hot, minutes, rules};
 use super::chart::{bars, share};
 use super::{beyond, nothing, panel, percent, scrolled};
 
@@ -25,6 +25,16 @@ pub(super) fn state(model: &Model) -> Markup {
                 @if let Some(ago) = heard.answered { ", last answer " (ago) " s ago" }
                 @if let Some((ago, why)) = heard.failed { ", last failure " (ago) " s ago (" (why) ")" }
             }
+            (config(&overview.config))
+            p title="Scopes in which somebody has the sole right to write, and writes that wait for it" {
+                span.name { "holds " } strong { (overview.holds.held) } " held, " strong { (overview.holds.waiting) } " waiting"
+            }
+            p title="Scopes in which a write may still be applied whose outcome is not known" {
+                span.name { "unsettled scopes " } (alarming(overview.holds.unsettled as u64))
+            }
+            p title="Documents that have changed without a write through here" {
+                span.name { "foreign writes " } (alarming(overview.foreign_writes))
+            }
             p { span.name { "on record " } strong { (model.decisions.len()) } " decisions" }
             p.twins {
                 a.twin href="/page/state.json" aria-label="State as JSON" { "JSON" } " "
@@ -33,6 +43,24 @@ pub(super) fn state(model: &Model) -> Markup {
             }
         }
     }
+}
+
+/// Which configuration that is.
+fn config(config: &InUse) -> Markup {
+    let file = config.file.as_deref().unwrap_or("none, or flags alone");
+    html! {
+        p title=(file) {
+            span.name { "configuration " }
+            @if let Some(hash) = &config.hash { code { (hash.get(..8).unwrap_or(hash)) } " " }
+            "loaded " (config.loaded)
+            @if let Some(error) = &config.last_error { strong.bad title=(error) { ", the last one cannot be used" } }
+        }
+    }
+}
+
+/// A number that should be zero.
+fn alarming(count: u64) -> Markup {
+    html! { strong.bad[count > 0] { (count) } }
 }
 
 /// The last hour.
