@@ -1,0 +1,1 @@
+"""Measures Staleguard: what benches/gates and benches/compare share, in files of one noun each."""
