@@ -194,7 +194,7 @@ impl Assembly {
 }
 
 /// Where the upstream is, as it is written in a configuration.
-fn url(upstream: &upstream::Settings) -> String {
+pub(super) fn url(upstream: &upstream::Settings) -> String {
     match (&upstream.socket, &upstream.tls) {
         (Some(socket), _) => format!("unix:{}", socket.display()),
         (None, Some(_)) => format!("https://{}", upstream.authority),

@@ -7,6 +7,7 @@ mod assembly;
 mod certificates;
 pub mod check;
 pub mod demo;
+pub mod doctor;
 mod drain;
 pub mod explain;
 mod healthcheck;
@@ -57,6 +58,9 @@ enum Verb {
     Explain(explain::ExplainArguments),
     /// Say what another configuration would have decided of writes that are on record.
     WhatIf(what_if::WhatIfArguments),
+    /// Ask the LRS, and through the URL that clients use, what they make of documents and entity-tags; each finding has
+    /// its remedy. Documents of its own are written, and removed again.
+    Doctor(doctor::arguments::DoctorArguments),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
     /// See a lost update happen, and see it prevented: everything runs inside this process.
@@ -131,6 +135,7 @@ pub fn execute(arguments: Arguments, out: &mut dyn Write, err: &mut dyn Write) -
         Verb::Check { config } => check::check(&config, &Environment::of_process(), colours(), out, err),
         Verb::Explain(arguments) => explain::explain(&arguments, out, err),
         Verb::WhatIf(arguments) => what_if::what_if(&arguments, out, err),
+        Verb::Doctor(arguments) => doctor::doctor(&arguments, out, err),
         Verb::Schema => schema::schema(out, err),
         Verb::Demo { once } => demo::demo(once, out, err),
         Verb::Drain(arguments) => drain::drain(&arguments, out, err),

@@ -28,6 +28,12 @@ impl Source {
         Self { file: arguments.config.clone(), overrides }
     }
 
+    /// What somebody says who does not run it.
+    pub(super) fn of_doctor(file: Option<PathBuf>, upstream: Option<String>) -> Self {
+        let environment = Environment::of_process();
+        Self { file, overrides: Overrides { upstream, environment, ..Overrides::default() } }
+    }
+
     /// The file that is read, if there is one.
     pub(super) fn file(&self) -> Option<&Path> {
         self.file.as_deref()

@@ -18,6 +18,7 @@ mod command;
 mod cors;
 mod deadline;
 mod decisions;
+mod doctor;
 mod drain;
 mod evaluate;
 mod explain;

@@ -15,6 +15,9 @@ All that in two settings. In "no-transform" the answers carry the Cache-Control 
 gives to documents that have none. In "no-cache" the server gives one of its own, so that hops
 that honour no-transform compress as well.
 
+Then `staleguard doctor --public` asks through each hop, and must find of the tag what was seen here,
+leave no document behind, and find no other problem than that a hop takes no long targets.
+
 Where a hop takes the tag off altogether there is nothing to write with: the table says so. Where it
 does not pass If-None-Match on (the path /echo tells), 304 is not asked for, only shown.
 
@@ -54,7 +57,8 @@ START_LIMIT = 20
 
 
 class Documents(http.server.BaseHTTPRequestHandler):
-    """Documents under /xapi; /echo tells what arrived, and /writes how many writes did."""
+    """Documents under /xapi; /echo tells what arrived, /writes how many writes did, and /doctors how
+    many documents of the doctor's there are."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -89,6 +93,11 @@ class Documents(http.server.BaseHTTPRequestHandler):
             return self.tell([[name.lower(), value] for name, value in self.headers.items()])
         if self.path == "/writes":
             return self.tell(Documents.writes)
+        if self.path == "/doctors":
+            with self.lock:
+                return self.tell(sum("staleguard-doctor" in str(key) for key in self.stored))
+        if self.path == "/xapi/about":
+            return self.tell({"version": ["1.0.3", "2.0.0"]})
         key, own = self.key()
         with self.lock:
             document = self.stored.get(key)
@@ -365,6 +374,7 @@ COLUMNS = {
     "again": "GET",
     "written": "write",
     "refused": "stale write",
+    "doctor": "doctor",
 }
 
 LEGEND = """\
@@ -401,6 +411,56 @@ def verdict(rows):
     return wrong
 
 
+# What the doctor must say of a change.
+CODES = {"unchanged": "etag-arrives", "removed": "etag-stripped"}
+
+
+def ask_doctor(options, hop, *fields):
+    """What the doctor finds through a hop, and its status."""
+    config = ["--config", options.config] if options.config else []
+    place = "http://%s:%d/xapi" % hop.address
+    command = [options.program, "doctor", *config, "--json", "--upstream", options.documents]
+    done = subprocess.run(
+        [*command, "--public", place, *fields],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    try:
+        return json.loads(done.stdout)["findings"], done.returncode
+    except ValueError as error:
+        raise Unable(f"{hop.name}: the doctor said {done.stderr!r}") from error
+
+
+def doctor(options, row, hop):
+    """What is wrong with what the doctor finds through a hop."""
+    # With credentials, as clients have them.
+    findings, status = ask_doctor(options, hop, "-H", "Authorization: Basic aG9wczpob3Bz")
+    change = row.cell("change")
+    if change.startswith("weakened"):
+        code = "etag-suffixed" if "added" in change else "etag-weakened"
+    else:
+        code = CODES.get(change, "etag-suffixed")
+    codes = {one["code"] for one in findings if one["side"] == "public"}
+    problems = {one["code"] for one in findings if one["severity"] == "problem"}
+    row.note("doctor", ", ".join(sorted(codes & {code} | problems)) or "-")
+    wrong = []
+    if code not in codes:
+        wrong.append(f"{hop.name}: the doctor does not find {code}, but {sorted(codes)}")
+    others = problems - {"long-target-refused", "etag-stripped"}
+    if others:
+        wrong.append(f"{hop.name}: the doctor finds {sorted(others)}")
+    if status != (1 if problems else 0):
+        wrong.append(f"{hop.name}: the doctor ended with {status}")
+    if hop.name.startswith("Varnish"):
+        # It keeps a 404 for who has no credentials, and gives it after the document was made.
+        findings, _ = ask_doctor(options, hop)
+        if "stale-read" not in {one["code"] for one in findings}:
+            wrong.append(f"{hop.name}: the doctor does not find that it keeps a 404")
+    return wrong
+
+
 def check(options):
     documents = Place("the documents' server", options.documents)
     guard = Place("Staleguard", options.guard)
@@ -410,8 +470,14 @@ def check(options):
         place.wait(token)
     checker = Check(documents, guard)
     rows = [checker.row(hop, setting) for hop in hops for setting in SETTINGS]
+    # It writes documents in the first of the settings.
+    by_hop = zip(hops, rows[:: len(SETTINGS)])
+    of_doctor = [sentence for hop, row in by_hop for sentence in doctor(options, row, hop)]
     print(*table(rows), sep="\n")
-    wrong = verdict(rows)
+    wrong = verdict(rows) + of_doctor
+    left = json.loads(documents.ask("GET", "/doctors").body)
+    if left:
+        wrong.append(f"the doctor has left {left} documents behind")
     for sentence in wrong:
         print(f"wrong: {sentence}")
     return 1 if wrong else 0
@@ -425,6 +491,8 @@ def main():
     checking = commands.add_parser("check", help="read and write through the hops")
     checking.add_argument("--documents", required=True, help="the address of the documents' server")
     checking.add_argument("--guard", required=True, help="the address of Staleguard")
+    checking.add_argument("--program", required=True, help="the path of Staleguard")
+    checking.add_argument("--config", help="the configuration of Staleguard")
     checking.add_argument("hops", nargs="+", metavar="NAME=ADDRESS")
     checking.set_defaults(run=check)
     options = parser.parse_args()

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod alternate;
 pub(crate) mod client;
+pub(crate) mod hop;
 pub(crate) mod http;
 pub(crate) mod proxy;
 pub(crate) mod reply;
