@@ -16,7 +16,7 @@ use super::reload::{Reloader, SetLevel};
 use super::signals::{Asked, Signals};
 use super::source::Source;
 use super::{FAILED, RunArguments};
-use crate::config::Config;
+use crate::config::{Config, is_collector};
 use crate::drain::Drain;
 use crate::server::access_log::AccessLog;
 use crate::server::traces::Traces;
@@ -31,12 +31,16 @@ pub(super) fn run(arguments: &RunArguments, err: &mut dyn Write) -> u8 {
         Ok(read) => read,
         Err(problems) => return say(err, &problems, EXIT_CONFIG),
     };
+    let collector = match collector(&config) {
+        Ok(collector) => collector,
+        Err(sentence) => return say(err, &format!("staleguard: {sentence}"), EXIT_CONFIG),
+    };
     let set_level = log_to_stderr(config.log_level);
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return say(err, &format!("staleguard: cannot start: {error}"), FAILED),
     };
-    match runtime.block_on(serve(source, config, origin, set_level, err)) {
+    match runtime.block_on(serve(source, config, origin, collector, set_level, err)) {
         Ok(()) => 0,
         Err(sentence) => say(err, &format!("staleguard: {sentence}"), FAILED),
     }
@@ -46,6 +50,7 @@ async fn serve(
     source: Source,
     config: Config,
     origin: Origin,
+    collector: Option<String>,
     set_level: SetLevel,
     err: &mut dyn Write,
 ) -> Result<(), String> {
@@ -58,7 +63,7 @@ async fn serve(
     let told = |error: io::Error| error.to_string();
     let mut signals = Signals::new(source.file().is_some()).map_err(told)?;
     let drain = Drain::new();
-    let traces = collector(&config).as_deref().map(Traces::to).transpose()?.map(Arc::new);
+    let traces = collector.as_deref().map(Traces::to).transpose()?.map(Arc::new);
     let proxy = Proxy::bind(config.clone(), drain.clone())?;
     proxy.comes_from(origin);
     announce(&proxy, &upstream(&config), err).map_err(told)?;
@@ -109,10 +114,24 @@ async fn serve(
     Ok(())
 }
 
-/// Where spans are collected: as it is configured, or else as all programs are told by OpenTelemetry's own variable.
-fn collector(config: &Config) -> Option<String> {
-    let everybodys = || std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|url| !url.is_empty());
-    config.otlp_endpoint.clone().or_else(everybodys)
+/// OpenTelemetry's own variable, which says the same to all programs.
+const EVERYBODYS: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+
+/// Where spans are collected: as it is configured, or else as all programs are told.
+///
+/// # Errors
+/// A sentence, where what they are told cannot be used here. It does not quote it, since there may be a password in it.
+fn collector(config: &Config) -> Result<Option<String>, String> {
+    let everybodys = || std::env::var_os(EVERYBODYS).filter(|url| !url.is_empty());
+    let Some(told) = config.otlp_endpoint.clone().map(Into::into).or_else(everybodys) else {
+        return Ok(None);
+    };
+    told.into_string().ok().filter(|url| is_collector(url)).map(Some).ok_or_else(|| {
+        format!(
+            "{EVERYBODYS} is no http:// URL of a collector; write the URL before /v1/traces, as in \
+             http://127.0.0.1:4318, name another in log.otlp-endpoint, or unset it"
+        )
+    })
 }
 
 /// The upstream as it may be written in a configuration.

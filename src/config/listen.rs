@@ -122,15 +122,19 @@ fn header_max(value: &Value<'_>) -> Result<usize, Problems> {
 fn collector(value: &Value<'_>) -> Result<String, Problems> {
     const HELP: &str = "write the URL before /v1/traces, as in \"http://127.0.0.1:4318\"";
     let url = text(value)?;
-    let is_fit = |uri: &Uri| {
-        let authority = uri.authority().map(Authority::as_str);
-        let is_plain = uri.query().is_none() && authority.is_some_and(|authority| !authority.contains('@'));
-        uri.scheme_str() == Some("http") && is_plain
-    };
-    match url.parse::<Uri>().is_ok_and(|uri| is_fit(&uri)) {
+    match is_collector(url) {
         true => Ok(url.to_owned()),
         false => Err(value.problem("is no http:// URL of a collector").help(HELP).into()),
     }
+}
+
+/// Whether spans can be sent to this URL.
+pub(super) fn is_collector(url: &str) -> bool {
+    url.parse::<Uri>().is_ok_and(|uri| {
+        let authority = uri.authority().map(Authority::as_str);
+        let is_plain = uri.query().is_none() && authority.is_some_and(|authority| !authority.contains('@'));
+        uri.scheme_str() == Some("http") && is_plain
+    })
 }
 
 fn level(value: &Value<'_>) -> Result<LevelFilter, Problems> {

@@ -137,6 +137,11 @@ struct Sections {
     rules: Rules,
 }
 
+/// Whether spans can be sent to this URL, which a variable may name too that is not of this program alone.
+pub fn is_collector(url: &str) -> bool {
+    listen::is_collector(url)
+}
+
 impl Config {
     /// Reads what is needed to run, from a file's name and text, if there is one, and from what is said outside of it.
     pub fn read(file: Option<(&str, &str)>, overrides: &Overrides) -> Result<Self, Problems> {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::Exchange;
 use super::failure::Failure;
 use super::judge::Intent;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Step};
 use super::write::named;
 use crate::body::contents::Contents;
 use crate::guard::evaluate::evaluate;
@@ -98,7 +98,7 @@ impl Exchange {
         if !self.settings.observe.serialise {
             return Ok(None);
         }
-        let waits = Instant::now();
+        let waits = outcome.begins(Step::Hold);
         let hold = self.hold(&intent.rule, intent.identity.scope).await;
         outcome.waited(waits);
         hold.map(Some).map_err(Failure::Denied)

@@ -1,14 +1,13 @@
 //! *Learn* and *evaluate*: from what a write asks for to the word that it may go on, or to the answer that it gets instead.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::Method;
 use http::request::Parts;
 
 use super::answer::{self, Answer, Asked};
 use super::failure::Failure;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Step};
 use super::recall::Lesson;
 use super::{Exchange, tag_of};
 use crate::body::contents::Contents;
@@ -124,7 +123,7 @@ impl Exchange {
         lesson: Option<Lesson>,
         outcome: &mut Outcome,
     ) -> Result<Probed, upstream::failure::Failure> {
-        let asks = Instant::now();
+        let asks = outcome.begins(Step::Probe);
         let probed = self.pool.probe(head, &super::reading(rule)).await;
         outcome.asked(asks);
         let probed = probed?;

@@ -19,7 +19,7 @@ use super::answer::{self, Answer, AnswerBody, Asked};
 use super::detached::Detached;
 use super::failure::Failure;
 use super::foresee::Foreseen;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Step};
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
 use crate::guard::settle::{Settlement, settle};
@@ -138,6 +138,7 @@ impl Exchange {
                 is_plain.then(|| self.lesson(rule, &head, identity)).flatten()
             });
             let identity = identity.ok();
+            outcome.begins(Step::Forward);
             let answer = match (&head.method, self.settings.observe.etags) {
                 (&Method::GET, true) => self.read_showing(rule, lesson, head, body.into(), asked).await?,
                 (&Method::HEAD, true) => {
@@ -163,6 +164,7 @@ impl Exchange {
         if let Some(foreseen) = &foreseen {
             self.conceal(rule, &mut head.headers, foreseen.found.as_ref());
         }
+        outcome.begins(Step::Forward);
         self.go_on(foreseen, head, contents).await
     }
 

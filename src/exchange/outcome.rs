@@ -73,6 +73,19 @@ pub struct Outcome {
     pub span: Option<TraceParent>,
     /// When its parts were of which there are spans.
     pub parts: Parts,
+    /// What of it has begun and is not over, and when it began.
+    pub under_way: Option<(Step, Instant)>,
+}
+
+/// What an exchange may be waiting for when its client leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The sole right to write.
+    Hold,
+    /// What the upstream holds.
+    Probe,
+    /// The upstream's answer to the request itself.
+    Forward,
 }
 
 /// A part of an exchange: when it was and how long it took.
@@ -114,16 +127,36 @@ impl Parts {
 }
 
 impl Outcome {
+    /// Notes that a step begins now, and gives the moment.
+    pub(super) fn begins(&mut self, step: Step) -> Instant {
+        let now = Instant::now();
+        self.under_way = Some((step, now));
+        now
+    }
+
+    /// Nothing is waited for any more: a step that had begun, and of whose end nobody has told, has ended now.
+    pub fn is_over(&mut self) {
+        let Some((step, began)) = self.under_way.take() else { return };
+        let part = match step {
+            Step::Hold => &mut self.parts.hold,
+            Step::Probe => &mut self.parts.probe,
+            Step::Forward => &mut self.parts.forward,
+        };
+        part.get_or_insert(Part::since(began));
+    }
+
     /// Notes that the wait for a hold that began then is over.
     pub(super) fn waited(&mut self, began: Instant) {
         let part = Part::since(began);
         (self.hold, self.parts.hold) = (Some(part.took), Some(part));
+        self.under_way = None;
     }
 
     /// Notes that the question to the upstream that began then is over.
     pub(super) fn asked(&mut self, began: Instant) {
         let part = Part::since(began);
         (self.probe, self.parts.probe) = (Some(part.took), Some(part));
+        self.under_way = None;
     }
 
     /// The method, if it is one that somebody has defined.
@@ -166,6 +199,7 @@ impl Outcome {
             upstream: None,
             span: None,
             parts: Parts::default(),
+            under_way: None,
         }
     }
 

@@ -8,7 +8,7 @@ use super::Exchange;
 use super::answer::{self, Answer, AnswerBody, Asked};
 use super::course::Stage;
 use super::failure::Failure;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Step};
 use super::recall::Lesson;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
@@ -52,6 +52,7 @@ impl Exchange {
             onward::past_caches(&mut head);
         }
         let request = Request::from_parts(head, Outgoing::Contents(Contents::default()));
+        outcome.begins(Step::Forward);
         let (response, lease) =
             self.pool.fetch(request, Purpose::Repeatable).await.map_err(Failure::Upstream)?;
         let (mut head, body) = response.into_parts();

@@ -15,7 +15,7 @@ use super::answer::{self, Answer, Asked};
 use super::course::Course;
 use super::detached::Detached;
 use super::failure::Failure;
-use super::outcome::{Outcome, Part};
+use super::outcome::{Outcome, Part, Step};
 use super::write::ReadBackAt;
 use crate::body::paced::Paced;
 use crate::guard::policy::Mode;
@@ -62,6 +62,7 @@ impl Exchange {
             outcome.upstream = Some(time);
             outcome.parts.forward = Some(Part { began, took: time });
         }
+        outcome.is_over();
         outcome.parts.read_back = answer.extensions_mut().remove().map(|ReadBackAt(part)| part);
         answer
     }
@@ -84,6 +85,7 @@ impl Exchange {
         let (rule, spelling) = match rules.select(&head) {
             Selection::Relay => {
                 onward::relay(&mut head, &outcome.client, &self.pool.settings().authority);
+                outcome.begins(Step::Forward);
                 return match handshake {
                     Some(handshake) => self.upgrade(head, &handshake).await,
                     None => self.relay(head, body).await,

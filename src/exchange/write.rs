@@ -13,7 +13,7 @@ use super::answer::{self, Answer, Asked};
 use super::course::Stage;
 use super::failure::Failure;
 use super::judge::{Intent, Judged};
-use super::outcome::{Outcome, Part};
+use super::outcome::{Outcome, Part, Step};
 use crate::body::contents::Contents;
 use crate::fault::{self, Mutant};
 use crate::guard::settle::{Settlement, reads_back, settle};
@@ -62,7 +62,7 @@ impl Exchange {
         // hold
         asked.course.reach(Stage::Hold)?;
         self.has_room_beside(asked.course.detached())?;
-        let waits = Instant::now();
+        let waits = outcome.begins(Step::Hold);
         let hold = self.hold(rule, scope(&intent.identity, outcome)).await.map_err(Failure::Denied)?;
         outcome.waited(waits);
         assert!(!fault::is_ordered(&intent.head.headers, "panic-under-hold"), "ordered by a test");
@@ -83,6 +83,7 @@ impl Exchange {
         let (found, probed) = found.map(|found| (found.representation, found.lease)).unzip();
         let lease = self.pool.lend_for_write(probed.flatten()).await.map_err(Failure::Unsent)?;
         asked.course.reach(Stage::Forward)?;
+        outcome.begins(Step::Forward);
         let (this, course) = (Arc::clone(self), asked.course.clone());
         self.detached(asked.course.detached(), |client_left| async move {
             this.memory.puts.withdraw(intent.document);

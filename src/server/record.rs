@@ -27,6 +27,7 @@ impl Drop for Record {
         if self.outcome.status.is_none() {
             let left = if self.drain.has_cut_off() { "cut-off" } else { "client-left" };
             self.outcome.failure.get_or_insert(left);
+            self.outcome.is_over();
         }
         self.records.take(&self.outcome, self.sent);
     }

@@ -8,13 +8,16 @@ use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::proxy::{Proxy, url};
+use crate::support::proxy::{Barrier, Proxy, run_in, url};
 use crate::support::server::Server;
-use crate::support::store::Store;
+use crate::support::store::{On, Store};
 use crate::support::within;
 use crate::support::xapi::{JSON, V1, agent_profile, state};
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// The same, which is not to be recorded.
+const UNSAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
 
 /// What came, request by request: the head as text and the body as bytes.
 type Came = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
@@ -156,6 +159,87 @@ async fn a_request_without_a_trace_begins_one_and_one_that_is_not_recorded_stays
     assert!(parent.starts_with("00-") && parent.ends_with("-01") && parent.len() == PARENT.len(), "{parent}");
     assert_eq!(store.seen()[0].field("tracestate"), None, "of a trace that this is no part of");
     assert!(sink.spans().iter().all(|span| span.name != "DELETE"));
+}
+
+/// Whoever leaves has waited for something, and that is what somebody looks for who wonders why.
+#[tokio::test]
+async fn a_client_that_leaves_has_spans_of_what_it_waited_for() {
+    for flags in [&[][..], &["--observe"]] {
+        for (on, awaited) in [
+            (On::All, &["forward"][..]),
+            (On::Reads, &["hold", "probe"]),
+            (On::Writes, &["hold", "forward"]),
+            (On::Marked, &["hold"]),
+        ] {
+            let (store, sink) = (Store::start(), Sink::start());
+            let config = format!("[log]\notlp-endpoint = \"{}\"\n[guard]\nhold-wait = \"1h\"", sink.url());
+            let proxy = Proxy::spawn_in(&[("OTEL_BSP_SCHEDULE_DELAY", "50")], &url(&store), &config, flags);
+            let mut barrier = Barrier::open(&proxy).await;
+            store.forget();
+            store.close_gate(on);
+            let (method, target) = match on {
+                On::All => ("DELETE", "/relayed".to_owned()),
+                _ => ("PUT", state("a")),
+            };
+            if on == On::Marked {
+                // Somebody else has the hold.
+                let mut first = proxy.connect().await;
+                first.request("PUT", &target, &[V1, ("X-Gate", ""), ("traceparent", UNSAMPLED)], b"1").await;
+                store.until_writes(1).await;
+                std::mem::forget(first);
+            }
+            let conditional = [V1, ("If-Match", "\"x\"")];
+            let fields = if on == On::Reads { &conditional[..] } else { &conditional[..1] };
+            let mut client = proxy.connect().await;
+            client.request(method, &target, fields, b"").await;
+            if on == On::Marked {
+                barrier.pass().await;
+            } else {
+                store.until("the request", |seen| !seen.is_empty()).await;
+            }
+            client.wire.reset();
+            let name = if on == On::All { "DELETE" } else { "PUT state" };
+            let (server, parts) = sink.trace(name).await;
+            assert_eq!(names(parts), awaited, "{flags:?} {on:?}");
+            let said = |key: &str| server.attributes.iter().any(|said| said.key == key);
+            assert!(said("error.type") && !said("http.response.status_code"), "{server:?}");
+            store.open_gate();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_says_nothing_holds_nobody_up() {
+    let store = Store::start();
+    // It takes what is sent and never answers.
+    let silent = Server::start(|mut stream, _| async move {
+        let mut taken = Vec::new();
+        stream.read_to_end(&mut taken).await.ok();
+        std::future::pending::<()>().await;
+    });
+    let endpoint = format!("http://{}", silent.address);
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "1")];
+    let proxy = Proxy::spawn_in(&variables, &url(&store), "", &[]);
+    let mut client = proxy.connect().await;
+    for _ in 0..3000 {
+        assert_eq!(client.send("GET", "/elsewhere", &[], "").await.status, 404);
+    }
+    proxy.signal("TERM");
+    assert_eq!(proxy.ended().await, Some(0));
+}
+
+#[test]
+fn an_endpoint_of_the_environment_that_is_none_is_said() {
+    for bad in ["localhost:4318", "https://collector.example:4318", "http://a:secret@b:4318", "nonsense"] {
+        let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", bad)];
+        let arguments =
+            ["run", "--upstream", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let output = run_in(&environment, &arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{bad}: {said}");
+        assert!(said.contains("OTEL_EXPORTER_OTLP_ENDPOINT is no http:// URL"), "{said}");
+        assert!(said.contains("http://127.0.0.1:4318") && !said.contains("secret"), "{said}");
+    }
 }
 
 #[tokio::test]
