@@ -1,6 +1,6 @@
 # Staleguard in an image with nothing else in it, from sources:
 #
-#     docker build -t staleguard .
+#     docker build -t staleguard --build-arg STALEGUARD_REVISION="$(git rev-parse HEAD)" .
 #     docker run --read-only -p 8080:8080 staleguard \
 #         run --config /etc/staleguard/staleguard.toml --upstream http://lrs.example:8000
 #
@@ -8,6 +8,8 @@
 # tests/real/image builds and runs.
 
 FROM rust:1.89-bookworm AS build
+# The sources' revision, for staleguard_build_info.
+ARG STALEGUARD_REVISION=unknown
 WORKDIR /source
 COPY . .
 # The flag is the target's alone: what runs while building, derive macros above all, cannot be linked statically.
@@ -22,6 +24,8 @@ FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /source/config/image/staleguard.toml /etc/staleguard/staleguard.toml
 COPY --from=build /staleguard /staleguard
+ARG STALEGUARD_REVISION=unknown
+LABEL org.opencontainers.image.revision=$STALEGUARD_REVISION
 # Nobody's number: no file is owned by it, and Kubernetes sees without a look into the image that it is not root.
 USER 65532:65532
 EXPOSE 8080

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::admin::page;
+use crate::server::metrics::REVISION;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -63,12 +64,13 @@ impl InUse {
         }
     }
 
-    /// `{"config": {"file", "hash", "loaded", "last_error"}, "version", "uptime"}`, the last in seconds.
+    /// `{"config": {"file", "hash", "loaded", "last_error"}, "version", "revision", "uptime"}`, the last in seconds.
     pub(super) fn status(&self) -> Value {
         let page::InUse { file, hash, loaded, last_error } = self.told();
         json!({
             "config": { "file": file, "hash": hash, "loaded": loaded, "last_error": last_error },
             "version": env!("CARGO_PKG_VERSION"),
+            "revision": REVISION,
             "uptime": self.began.elapsed().as_secs(),
         })
     }

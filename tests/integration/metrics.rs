@@ -99,6 +99,18 @@ async fn everything_has_its_name_and_is_told_in_both_formats() {
 }
 
 #[tokio::test]
+async fn which_program_it_is_is_told() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let revision = option_env!("STALEGUARD_REVISION").filter(|said| !said.is_empty()).unwrap_or("unknown");
+    let version = env!("CARGO_PKG_VERSION");
+    let build = format!("staleguard_build_info{{version=\"{version}\",revision=\"{revision}\"}}");
+    assert_eq!(told(&proxy, &build).await, 1);
+    let status = proxy.status_json().await;
+    assert_eq!((status["version"].as_str(), status["revision"].as_str()), (Some(version), Some(revision)));
+}
+
+#[tokio::test]
 async fn exchanges_are_counted_by_what_they_came_to() {
     let store = Store::start();
     let target = agent_profile("a");

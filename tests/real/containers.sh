@@ -51,6 +51,9 @@ clear_away() {
     true
 }
 
+# What programs and images say that they were built from.
+readonly revision=of-the-tests
+
 # Sets `static`, the folder of the static programs.
 build_static() {
     local host flags
@@ -66,7 +69,7 @@ build_static() {
     flags=CARGO_TARGET_${host^^}_RUSTFLAGS
     # Optimising across crates takes longer than all else here, and changes nothing that is looked at.
     bounded 1800 env -u RUSTFLAGS "${flags//-/_}=-C target-feature=+crt-static" \
-        CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        STALEGUARD_REVISION="$revision" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
         cargo build --release --locked --target "$host" --package staleguard --bin staleguard \
         --package staleguard-upstreams --bin staleguard-upstreams ||
         die "the static programs were not built"
@@ -77,6 +80,7 @@ build_static() {
 build_image() {
     # buildah's chroot needs no more rights than this script has.
     bounded 120 buildah bud --isolation chroot --format "$3" --no-cache --timestamp 0 --tag "$1" \
+        --build-arg "STALEGUARD_REVISION=$revision" \
         --file "$2/Containerfile" "$2" >"$work/${1//[:\/]/-}.built" 2>&1 || {
         cat "$work/${1//[:\/]/-}.built" >&2
         die "the image $1 was not built"

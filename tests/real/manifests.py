@@ -107,6 +107,24 @@ def seconds(command, flag):
     return int(value[:-1])
 
 
+def admitted(policy, labels, ports):
+    """Everybody reaches Staleguard, one namespace its admin listener, and nobody anything else."""
+    selector = policy["podSelector"].get("matchLabels", {})
+    must(selector and selector.items() <= labels.items(), f"the NetworkPolicy selects the pod: {selector}")
+    must(policy["policyTypes"] == ["Ingress"], "it is about what comes in")
+    let_in = {}
+    for rule in policy["ingress"]:
+        must(rule.get("ports"), "each rule of the NetworkPolicy names its ports")
+        for port in rule["ports"]:
+            must(port["protocol"] == "TCP" and "endPort" not in port, "one port at a time")
+            let_in.setdefault(port["port"], []).extend(rule.get("from", [{}]))
+    must(let_in.keys() == {ports["http"], ports["admin"]}, f"nothing else is let in: {sorted(let_in)}")
+    must(let_in[ports["http"]] == [{}], "everybody reaches Staleguard")
+    for peer in let_in[ports["admin"]]:
+        must(set(peer) == {"namespaceSelector"}, f"a namespace, and no label that this kustomization adds: {peer}")
+        must(peer["namespaceSelector"].get("matchLabels"), "one namespace reaches the admin listener, not all")
+
+
 def coherent(documents):
     """What names something names what is there, and the times leave room for each other."""
     deployment, service = only(documents, "Deployment"), only(documents, "Service")
@@ -130,6 +148,7 @@ def coherent(documents):
         must(address and int(address[1]) == ports[name], f"[{section}] listens on the port {name}")
     must(service["spec"]["ports"][0]["targetPort"] == "http", "the Service leads to Staleguard")
     must(monitor["spec"]["podMetricsEndpoints"][0]["port"] == "admin", "the PodMonitor asks the admin listener")
+    admitted(only(documents, "NetworkPolicy")["spec"], labels, ports)
     for probe, path in [("startupProbe", "/startupz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")]:
         must(proxy[probe]["httpGet"] == {"path": path, "port": "admin"}, f"{probe} asks {path}")
     folders = {mount["mountPath"]: mount for mount in proxy["volumeMounts"]}
@@ -192,6 +211,10 @@ def mistakes(native, before):
     def proxy(documents):
         return sidecar(spec(documents))
 
+    def policy(documents):
+        return only(documents, "NetworkPolicy")["spec"]
+
+    from_all = {"from": [{"namespaceSelector": {}}]}
     made = {
         "restartPolicy: Sometimes": lambda d: proxy(d).update(restartPolicy="Sometimes"),
         "restartPolcy": lambda d: proxy(d).update(restartPolcy=proxy(d).pop("restartPolicy")),
@@ -205,6 +228,13 @@ def mistakes(native, before):
         "a short grace period": lambda d: spec(d).update(terminationGracePeriodSeconds=30),
         "a probe of the LRS": lambda d: proxy(d)["livenessProbe"]["httpGet"].update(path="/xapi/about"),
         "a Service of the LRS": lambda d: only(d, "Service")["spec"]["ports"][0].update(targetPort=8000),
+        "no policy": lambda d: d.remove(only(d, "NetworkPolicy")),
+        "a policy for others": lambda d: policy(d)["podSelector"].update(matchLabels={"x": "y"}),
+        "the admin listener for all": lambda d: policy(d)["ingress"][1].pop("from"),
+        "the admin listener for all namespaces": lambda d: policy(d)["ingress"][1].update(from_all),
+        "the LRS for all": lambda d: policy(d)["ingress"][0]["ports"][0].update(port=8000),
+        "one more port": lambda d: policy(d)["ingress"][0]["ports"].append({"protocol": "TCP", "port": 8000}),
+        "a key that policies do not have": lambda d: policy(d).update(ingres=[]),
         "a monitor of others": lambda d: only(d, "PodMonitor")["spec"]["selector"].update(matchLabels={"x": "y"}),
     }
     for name, change in made.items():

@@ -71,6 +71,7 @@ pub(super) struct ReloadLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct BuildLabels {
     pub(super) version: &'static str,
+    pub(super) revision: &'static str,
 }
 
 impl ResourceLabels {

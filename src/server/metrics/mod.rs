@@ -33,6 +33,12 @@ use crate::guard::verdict::Verdict;
 use crate::semantics::repair::Repair;
 use crate::upstream::probe::Untold;
 
+/// The revision of the sources, as whoever builds them says: the variable `STALEGUARD_REVISION` while that is done.
+pub const REVISION: &str = match option_env!("STALEGUARD_REVISION") {
+    Some(revision) if !revision.is_empty() => revision,
+    Some(_) | None => "unknown",
+};
+
 /// How many clients are counted one by one; an address takes a hundred bytes, and a person reads no longer a list.
 const CLIENTS: usize = 1000;
 
@@ -331,7 +337,7 @@ fn counted<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, hel
 /// Says which program this is.
 fn register_build(mut registry: Registry) -> Registry {
     let build = Family::<BuildLabels, Gauge>::default();
-    build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+    build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION"), revision: REVISION }).set(1);
     registry.register("build_info", "Which program this is", build);
     registry
 }
