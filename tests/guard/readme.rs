@@ -74,3 +74,10 @@ fn readme_says_what_the_data_file_says() {
         );
     }
 }
+
+/// Whoever reads no further than a screen must know of it.
+#[test]
+fn the_first_screen_says_that_two_replicas_do_not_share_holds() {
+    let screen: Vec<&str> = include_str!("../../README.md").lines().take(24).collect();
+    assert!(screen.join(" ").contains("two replicas do not yet share their holds"), "{screen:#?}");
+}

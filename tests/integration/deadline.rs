@@ -104,7 +104,8 @@ async fn an_answered_write_is_not_made_a_question_by_its_read_back() {
 #[tokio::test]
 async fn what_is_relayed_or_observed_may_take_as_long_as_it_likes() {
     let store = Store::start();
-    let proxy = Proxy::configured(&store, &format!("{BRIEF}\n[resource.state]\nmode = \"observe\""));
+    let observed = "[resource.state]\nmode = \"observe\"";
+    let proxy = Proxy::configured(&store, &format!("{BRIEF}\n[listen]\ndetached-max = 1\n{observed}"));
     store.close_gate(On::All);
     let (mut relayed, mut observed) = (proxy.connect().await, proxy.connect().await);
     relayed.request("GET", "/elsewhere", &[], b"").await;

@@ -306,3 +306,95 @@ async fn an_answer_that_its_client_does_not_take_gives_the_upstream_back() {
     within("the end of the answer", answer.into_body().collect()).await.expect_err("it was cut off");
     assert_eq!(client.send("GET", "/elsewhere", &[], "").await.status, 404, "the connection goes on");
 }
+
+/// The library that speaks HTTP/2 cannot send interim responses, and RFC 9110 §10.1.1 lets no client wait for one for ever:
+/// who begins by himself is served, and who never does is sent away.
+#[tokio::test]
+async fn who_waits_for_a_100_begins_by_himself_or_is_sent_away() {
+    let store = Store::start();
+    let notes = "[resource.notes]\npath = \"/notes/{id}\"\nidentity = [\"path\"]\n";
+    let proxy = Proxy::configured(&store, &format!("listen.body-timeout = \"1s\"\n{notes}"));
+    let mut stream = raw(&proxy).await;
+    let ask = |id, path: &str| {
+        // PUT http://a with "expect: 100-continue".
+        let head = [b"\x02\x03PUT\x86\x04\x0a", path.as_bytes(), b"\x01\x01a\x00\x06expect\x0c100-continue"];
+        frame(HEADERS, END_HEADERS, id, &head.concat())
+    };
+    for (id, path) in [(1, "/notes/abc"), (3, "/elsewhere")] {
+        stream.write_all(&ask(id, path)).await.unwrap();
+        assert_eq!(proxy.get("/other").await.status, 404);
+        assert_eq!(store.document(path), None);
+        stream.write_all(&frame(DATA, END_STREAM, id, b"{}")).await.unwrap();
+        proxy.logged("its end", |line| line["path"] == path && line["status"] == 204).await;
+        assert_eq!(store.document(path).unwrap(), b"{}");
+    }
+    assert!(store.writes().iter().all(|seen| seen.field("expect").is_none()));
+    stream.write_all(&ask(5, "/notes/xyz")).await.unwrap();
+    proxy.logged("the other's", |line| line["path"] == "/notes/xyz" && line["status"] == 408).await;
+    assert_eq!(store.document("/notes/xyz"), None);
+}
+
+/// Trailers have no pseudo-header fields (RFC 9113 §8.1): nobody sees one that is there all the same.
+#[tokio::test]
+async fn pseudo_headers_in_trailers_go_nowhere() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut stream = raw(&proxy).await;
+    // PUT http://a/elsewhere; and ":method: DELETE", ":path: /other" behind its body.
+    let head = b"\x02\x03PUT\x86\x04\x0a/elsewhere\x01\x01a";
+    stream.write_all(&frame(HEADERS, END_HEADERS, 1, head)).await.unwrap();
+    stream.write_all(&frame(DATA, 0, 1, b"1")).await.unwrap();
+    let trailers = b"\x02\x06DELETE\x04\x06/other";
+    stream.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, 1, trailers)).await.unwrap();
+    // The next one shows that the connection goes on, and that the first has ended in one way or the other.
+    let line = proxy.logged("the first", |line| line["path"] == "/elsewhere").await;
+    assert_eq!(line["method"], "PUT");
+    for seen in store.seen() {
+        assert_eq!((seen.method.as_str(), seen.target.as_str()), ("PUT", "/elsewhere"));
+        assert!(seen.trailers.is_empty(), "{seen:?}");
+    }
+    assert_eq!(proxy.get("/other").await.status, 404, "nothing was written or removed there");
+}
+
+/// WebSockets over HTTP/2 (RFC 8441) are not offered, so that asking for one is an error of the stream and of nothing else.
+#[tokio::test]
+async fn an_extended_connect_ends_its_stream_and_no_more() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut stream = raw(&proxy).await;
+    let mut storm = Vec::new();
+    for id in [1, 3, 5] {
+        // ":method: CONNECT", ":protocol: websocket", and the target as in HEAD.
+        let head = b"\x02\x07CONNECT\x00\x09:protocol\x09websocket\x86\x04\x0a/elsewhere\x01\x01a";
+        storm.extend(frame(HEADERS, END_HEADERS, id, head));
+    }
+    storm.extend(frame(HEADERS, END_STREAM | END_HEADERS, 7, HEAD));
+    stream.write_all(&storm).await.unwrap();
+    let mut ends = Vec::new();
+    let read = async {
+        while !ends.contains(&(7, HEADERS)) || ends.len() < 4 {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            let id = u32::from_be_bytes(head[5..].try_into().unwrap());
+            if head[3] == RST_STREAM {
+                assert_eq!(payload, [0, 0, 0, 1], "PROTOCOL_ERROR");
+            }
+            if head[3] == SETTINGS {
+                assert!(
+                    !payload.chunks(6).any(|setting| setting[..2] == [0, 8]),
+                    "it was offered: {payload:?}"
+                );
+            }
+            if [RST_STREAM, HEADERS].contains(&head[3]) {
+                ends.push((id, head[3]));
+            }
+        }
+    };
+    within("the end of all four", read).await;
+    ends.sort_unstable();
+    assert_eq!(ends, [(1, RST_STREAM), (3, RST_STREAM), (5, RST_STREAM), (7, HEADERS)]);
+    assert_eq!(store.seen().len(), 1);
+}

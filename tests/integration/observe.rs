@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::http::Speaker;
 use crate::support::proxy::{Barrier, Proxy, url};
 use crate::support::store::{Knobs, Misdeed, On, Store, Tags};
 use crate::support::wire::Ending;
@@ -699,4 +700,113 @@ async fn an_observed_read_passes_as_it_comes() {
     reader.request("GET", &state("a"), &[V1, A], b"").await;
     let head = within("the head before the end", reader.wire.head()).await.unwrap();
     assert_eq!(head.word(1), "200");
+}
+
+/// It stops the races in the LRS, before anything is enforced.
+#[tokio::test]
+async fn observed_writes_to_one_scope_go_one_at_a_time() {
+    let store = Store::start();
+    let proxy = observing(&store, "guard.hold-wait = \"1h\"");
+    let mut barrier = Barrier::open(&proxy).await;
+    store.close_gate(On::Writes);
+    let mut writers = Vec::new();
+    for body in [b"1", b"2", b"3"] {
+        let mut writer = proxy.connect().await;
+        writer.request("PUT", &state("a"), &[V1, STALE], body).await;
+        barrier.pass().await;
+        writers.push(writer);
+    }
+    let mut other = proxy.connect().await;
+    other.request("PUT", &state_of("other", "a"), &[V1], b"x").await;
+    // That of another scope waits for nobody.
+    store.until_writes(2).await;
+    barrier.pass().await;
+    let of_scope = |store: &Store| store.writes().iter().filter(|seen| seen.body != b"x").count();
+    for so_far in 1..=3 {
+        within("one more", async {
+            while of_scope(&store) < so_far {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        barrier.pass().await;
+        assert_eq!(of_scope(&store), so_far, "the next one waits for its turn");
+        // The one of the other scope may be the one that is let through.
+        store.let_through(if so_far == 1 { 2 } else { 1 });
+    }
+    for writer in writers.iter_mut().chain([&mut other]) {
+        assert_eq!(writer.answer("PUT").await.status, 204);
+    }
+}
+
+#[tokio::test]
+async fn of_two_modes_the_more_specific_wins() {
+    let store = Store::start();
+    store.hold(&state("a"), "{}");
+    store.hold(&agent_profile("a"), "{}");
+    for (modes, flags, profile, of_state) in [
+        (["observe", "enforce"], &[][..], "observe", "enforce"),
+        (["enforce", "observe"], &[], "enforce", "observe"),
+        // Whoever starts it with the flag wants to see and to refuse nothing, whatever the file says.
+        (["enforce", "enforce"], &["--observe"], "observe", "observe"),
+    ] {
+        let [global, own] = modes;
+        let config = format!("guard.mode = \"{global}\"\n[resource.state]\nmode = \"{own}\"\n");
+        let proxy = Proxy::spawn(&url(&store), &config, flags);
+        for (target, mode) in [(agent_profile("a"), profile), (state("a"), of_state)] {
+            store.forget();
+            let status = proxy.send("PUT", &target, &[V1, STALE], "1").await.status;
+            let expected = if mode == "enforce" { (412, 0) } else { (204, 1) };
+            assert_eq!((status, store.writes().len()), expected, "{modes:?}{flags:?}: {target}");
+        }
+    }
+}
+
+/// What an observed client leaves behind is bounded by nothing but the connections to the upstream: refused it would be
+/// for a bound of ours.
+#[tokio::test]
+async fn writes_that_a_client_has_left_refuse_it_no_other() {
+    let store = Store::start();
+    let proxy = observing(&store, "listen.detached-max = 1");
+    store.close_gate(On::Writes);
+    let stream = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
+    let (mut client, _connection) = Speaker::two(stream).await;
+    for (count, course) in ["x", "y", "z"].into_iter().enumerate() {
+        let write = client.begin(client.request("PUT", &state_of(course, "a"), &[V1], "1"));
+        let write = tokio::spawn(write);
+        store.until_writes(count + 1).await;
+        // Its stream is reset, and its write goes on.
+        write.abort();
+        within("its line", async {
+            while proxy.log().iter().filter(|line| line["status"] == 499).count() <= count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    store.open_gate();
+    assert_eq!(client.send("PUT", &state_of("last", "a"), &[V1], "1").await.status, 204);
+}
+
+/// An enforcing proxy sends it back, since its scope may be held in the table of before.
+#[tokio::test]
+async fn a_write_that_is_still_coming_while_scopes_change_goes_on() {
+    let store = Store::start();
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "0123456789abcdef").unwrap();
+    let head = format!(
+        "guard.mode = \"observe\"\nadmin.token-file = {token:?}\n[resource.notes]\npath = \"/notes/{{id}}\"\n"
+    );
+    let proxy = Proxy::configured(&store, &format!("{head}identity = [\"path\"]\n"));
+    let mut slow = proxy.arrive().await;
+    slow.write("PUT /notes/a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n1").await;
+    Barrier::open(&proxy).await.pass().await;
+    proxy.rewrite(&format!("{head}identity = [\"path\", \"v?\"]\n"));
+    let bearer = ("Authorization", "Bearer 0123456789abcdef");
+    let reloaded = crate::support::client::send(proxy.admin, "POST", "/-/reload", &[bearer], "").await;
+    assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+    slow.write("2").await;
+    assert_eq!(slow.answer("PUT").await.status, 204);
+    assert_eq!(store.document("/notes/a").unwrap(), b"12");
 }

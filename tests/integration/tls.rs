@@ -226,6 +226,40 @@ async fn an_upstream_that_is_not_who_it_should_be_is_sent_nothing() {
 }
 
 #[tokio::test]
+async fn without_a_ca_of_its_own_an_upstream_is_trusted_as_the_system_trusts() {
+    let store = Store::start();
+    let (authority, other) = (Authority::new(), Authority::new());
+    let (server, _) = authority.before(store.address(), &authority.issue("localhost"), None);
+    let upstream = format!("https://localhost:{}", server.address.port());
+    for (trusted, is_good) in [(authority.ca(), true), (other.ca(), false)] {
+        let system = [("SSL_CERT_FILE", trusted.to_str().unwrap()), ("SSL_CERT_DIR", "/nonexistent")];
+        let proxy = Proxy::spawn_in(&system, &upstream, "", &[]);
+        let answer = proxy.get("/elsewhere").await;
+        assert_eq!(answer.status, if is_good { 404 } else { 502 });
+    }
+    assert_eq!(store.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn what_an_upstream_is_trusted_by_is_swapped_while_it_runs() {
+    let store = Store::start();
+    let (authority, next) = (Authority::new(), Authority::new());
+    let (server, _) = next.before(store.address(), &next.issue("localhost"), None);
+    let proxy = before(
+        &format!("https://localhost:{}", server.address.port()),
+        &format!("ca = {:?}\n", authority.ca()),
+    );
+    assert_failure(&proxy.get("/elsewhere").await, 502);
+    authority.write("ca.pem", &std::fs::read_to_string(next.ca()).unwrap());
+    within("the next one", async {
+        while proxy.get("/elsewhere").await.status != 404 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_upstream_may_want_a_certificate() {
     let store = Store::start();
     let authority = Authority::new();

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 
 use crate::support::http::Speaker;
@@ -141,7 +141,7 @@ async fn an_upload_that_is_broken_off_is_left_open_and_counts_as_under_way() {
             let (mut next, _) = listener.accept().await.unwrap();
             assert!(next.read(&mut [0; 1024]).await.unwrap() > 0);
             let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
-            tokio::io::AsyncWriteExt::write_all(&mut next, answer).await.unwrap();
+            next.write_all(answer).await.unwrap();
         }
     };
     let asking = async {
@@ -153,4 +153,48 @@ async fn an_upload_that_is_broken_off_is_left_open_and_counts_as_under_way() {
         tokio::select! { () = asking => (), () = answering => () }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_websocket_passes_between_two_unix_sockets() {
+    let folder = tempfile::tempdir().unwrap();
+    let (near, far) = (folder.path().join("near.sock"), folder.path().join("far.sock"));
+    let listener = UnixListener::bind(&far).unwrap();
+    let proxy = listening(&near, &format!("unix:{}", far.display()), "");
+    let mut client = UnixStream::connect(&near).await.unwrap();
+    let handshake = "GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    client.write_all(handshake.as_bytes()).await.unwrap();
+    let (mut upstream, _) = within("the connection", listener.accept()).await.unwrap();
+    assert!(head(&mut upstream).await.starts_with("GET /socket HTTP/1.1"));
+    // The answer to the key of RFC 6455 §1.3.
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                  Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    upstream.write_all(answer.as_bytes()).await.unwrap();
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 101 "));
+    for (bytes, back) in [(&b"\x81\x00ping"[..], &b"\0pong"[..]), (b"more", b"and more")] {
+        client.write_all(bytes).await.unwrap();
+        let mut read = vec![0; bytes.len()];
+        within("what was said", upstream.read_exact(&mut read)).await.unwrap();
+        assert_eq!(read, bytes);
+        upstream.write_all(back).await.unwrap();
+        let mut read = vec![0; back.len()];
+        within("the answer", client.read_exact(&mut read)).await.unwrap();
+        assert_eq!(read, back);
+    }
+    drop(upstream);
+    let mut rest = Vec::new();
+    within("the end", client.read_to_end(&mut rest)).await.ok();
+    assert!(rest.is_empty(), "{rest:?}");
+    drop(client);
+    proxy.logged("its end", |line| line["path"] == "/socket" && line["status"] == 101).await;
+}
+
+/// A head, byte by byte, so that what stands behind it is still there.
+async fn head(stream: &mut UnixStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(within("a head", stream.read_u8()).await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
 }
