@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::support::http::{Speaker, Told};
 use crate::support::proxy::{Barrier, Proxy};
 use crate::support::store::{On, Store};
-use crate::support::xapi::{JSON, V1, agent_profile, state};
+use crate::support::xapi::{JSON, V1, agent_profile, state, state_of};
 use crate::support::{sha1_tag, within};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -197,6 +197,35 @@ async fn a_stream_that_is_reset_is_a_client_that_left() {
     barrier.pass().await;
     let bodies: Vec<_> = store.writes().into_iter().map(|seen| seen.body).collect();
     assert_eq!(bodies, [b"1", b"3"], "what was begun was finished, and what had not been begun was not sent");
+}
+
+/// Whoever resets streams whose writes have been sent makes work that goes on without him (CVE-2023-44487).
+#[tokio::test]
+async fn writes_whose_streams_were_reset_are_few() {
+    let store = Store::start();
+    let proxy = Proxy::configured(&store, "listen.detached-max = 2");
+    store.close_gate(On::Writes);
+    let mut client = speak(&proxy).await;
+    for (count, course) in ["x", "y"].into_iter().enumerate() {
+        let write = client.begin(client.request("PUT", &state_of(course, "a"), &[V1, JSON], "1"));
+        let write = tokio::spawn(write);
+        store.until_writes(count + 1).await;
+        write.abort();
+        within("its line", async {
+            while proxy.log().iter().filter(|line| line["status"] == 499).count() <= count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    let refused = client.send("PUT", &state_of("z", "a"), &[V1, JSON], "1").await;
+    assert_eq!((refused.status, store.writes().len()), (503, 2), "{refused:?}");
+    assert!(refused.field("retry-after").is_some());
+    store.open_gate();
+    within("a place for one more", async {
+        while client.send("PUT", &state_of("z", "a"), &[V1, JSON], "2").await.status != 204 {}
+    })
+    .await;
 }
 
 #[tokio::test]
