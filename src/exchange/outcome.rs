@@ -142,7 +142,7 @@ impl Outcome {
             Step::Probe => &mut self.parts.probe,
             Step::Forward => &mut self.parts.forward,
         };
-        part.get_or_insert(Part::since(began));
+        part.get_or_insert_with(|| Part::since(began));
     }
 
     /// Notes that the wait for a hold that began then is over.
