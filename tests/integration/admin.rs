@@ -11,7 +11,8 @@ use crate::support::proxy::Proxy;
 use crate::support::store::Store;
 use crate::support::xapi::{ACTIVITY, JSON, V1, encoded, state};
 
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 14] = [
+    "/",
     "/livez",
     "/readyz?verbose",
     "/startupz",
@@ -19,6 +20,9 @@ const PATHS: [&str; 10] = [
     "/status.json",
     "/decisions.json",
     "/rules.json",
+    "/page/state.json",
+    "/page/minutes.json",
+    "/page/forecast.json",
     "/page/clients.json",
     "/page/hot.json",
     "/page.js",
