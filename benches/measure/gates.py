@@ -83,10 +83,8 @@ def drive(processes, cpus, address, case, amount, connections, around=lambda sen
     load = Load(processes, cpus, address, words)
     for number in range(rounds):
         if number:
-            load.wait()
+            load.again()
         around(load.go)
-    if rounds > 1:
-        load.wait()
     load.end()
 
 
@@ -208,7 +206,7 @@ def main(argv):
     cases = [CASES[name] for name in asked.only or CASES]
     with Processes() as processes:
         cpus = os.sched_getaffinity(0)
-        counter = Counter(processes, cpus, start_upstream(processes, cpus))
+        counter = Counter(processes, cpus, start_upstream(processes, cpus).address)
         if asked.names:
             show_names(counter, cases)
             return 0

@@ -16,6 +16,11 @@ class Failed(Exception):
     """A process that does not do what it should."""
 
 
+def leave(number, _frame):
+    """Ends this program, and on the way what it has started."""
+    raise SystemExit(128 + number)
+
+
 class Processes:
     """Those that are running, and a folder for their files that is gone when they are."""
 
@@ -27,7 +32,7 @@ class Processes:
     def __enter__(self):
         # So that a signal unwinds, and with it ends what was started.
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda number, _: (_ for _ in ()).throw(SystemExit(128 + number)))
+            signal.signal(number, leave)
         return self
 
     def __exit__(self, *_):
@@ -78,6 +83,11 @@ class Processes:
                     stream.close()
                 except BrokenPipeError:
                     pass
+
+
+def tree(pid):
+    """A process and all below it."""
+    return [pid, *children(pid)]
 
 
 def children(pid):

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import build
@@ -12,7 +13,7 @@ from .processes import Failed, children
 # What is recalled must outlast the slowest of the tools, and documents enough must fit.
 CONFIG = """
 [listen]
-address = "127.0.0.1:0"
+address = "{listen}"
 [admin]
 address = "127.0.0.1:0"
 [upstream]
@@ -24,7 +25,7 @@ access = {access_log}
 read-back = "never"
 replay-window = "0s"
 recall-max = "1h"
-remembered-max = "256MiB"
+remembered-max = "{remembered_max}"
 [resource.notes]
 path = "/{{size}}/docs/{{id}}"
 identity = ["path"]
@@ -32,32 +33,52 @@ etag = "xxh3"
 """
 
 
+@dataclass(frozen=True)
+class Upstream:
+    """The fixed upstream that is running."""
+
+    pid: int
+    address: str
+
+    def calls(self):
+        """How many requests it has seen, this question not counted."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://{self.address}/-/calls", timeout=10) as answer:
+            return int(answer.read())
+
+
 def start_upstream(processes, cpus):
-    """Starts the fixed upstream: its address."""
+    """Starts the fixed upstream."""
     command = [build.program("staleguard-fixed-upstream"), "--with-stdin"]
-    return processes.announced(command, cpus, r"listening on (\S+)", "upstream")[1]
+    process, address = processes.announced(command, cpus, r"listening on (\S+)", "upstream")
+    return Upstream(process.pid, address)
 
 
-def calls(upstream):
-    """How many requests the upstream has seen, this question not counted."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://{upstream}/-/calls", timeout=10) as answer:
-        return int(answer.read())
+def write_config(file, upstream, *, listen="127.0.0.1:0", exclusive=False, access_log=False, remembered_max="256MiB"):
+    """Writes the configuration: its file."""
+    word = {True: "true", False: "false"}
+    text = CONFIG.format(
+        upstream=upstream,
+        listen=listen,
+        exclusive=word[exclusive],
+        access_log=word[access_log],
+        remembered_max=remembered_max,
+    )
+    file.write_text(text)
+    return file
 
 
 class Proxy:
     """Staleguard, alone or under a tool that watches it."""
 
-    def __init__(self, processes, cpus, upstream, *, exclusive=False, access_log=False, under=(), name="staleguard"):
-        config = processes.folder / f"{name}.toml"
-        true = {True: "true", False: "false"}
-        config.write_text(CONFIG.format(upstream=upstream, exclusive=true[exclusive], access_log=true[access_log]))
+    def __init__(self, processes, cpus, upstream, *, under=(), name="staleguard", **settings):
+        config = write_config(processes.folder / f"{name}.toml", upstream, **settings)
         command = [*under, build.program("staleguard"), "run", "--config", config]
         self._processes = processes
-        self._process, self.address = processes.announced(command, cpus, r"listening on http://(\S+)", name)
-        below = children(self._process.pid)
+        self.process, self.address = processes.announced(command, cpus, r"listening on http://(\S+)", name)
+        below = children(self.process.pid)
         # strace starts it; valgrind becomes it.
-        self.pid = below[0] if below else self._process.pid
+        self.pid = below[0] if below else self.process.pid
 
     def switches(self):
         """How often its threads have waited for something, so far."""
@@ -68,7 +89,7 @@ class Proxy:
 
     def end(self):
         """Ends it in good order, and waits for what watches it to write down what it saw."""
-        self._processes.end(self._process, self.pid)
+        self._processes.end(self.process, self.pid)
 
 
 class Load:
@@ -80,11 +101,17 @@ class Load:
         self._process = processes.start(
             command, cpus, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        self.wait()
-
-    def wait(self):
-        """Waits until it has learned."""
+        self.pid = self._process.pid
         self._expect("ready\n")
+
+    def again(self):
+        """Lets it learn once more."""
+        self._tell()
+        self._expect("ready\n")
+
+    def _tell(self):
+        self._process.stdin.write("go on\n")
+        self._process.stdin.flush()
 
     def _expect(self, line):
         found = self._process.stdout.readline()
@@ -93,8 +120,7 @@ class Load:
 
     def go(self):
         """Lets it send: what came of it."""
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
+        self._tell()
         line = self._process.stdout.readline()
         if not line.startswith("{"):
             raise Failed(f"the load fails: {line}{self._process.stderr.read()[-500:]}")

@@ -1,6 +1,6 @@
 //! The load as a program: it says `ready` once every connection is open and has learned, waits for a line on standard
-//! input, and then sends; what came of it is one JSON object on standard output. Then it learns again, and so on, until
-//! standard input ends.
+//! input, and then sends; what came of it is one JSON object on standard output. After another line it learns again, and
+//! so on, until standard input ends.
 
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
@@ -77,11 +77,19 @@ fn main() -> io::Result<()> {
         load.run(Amount::Each(arguments.warm_up), arguments.expect)?;
         writeln!(stdout, "ready")?;
         stdout.flush()?;
-        if io::stdin().lock().read_line(&mut String::new())? == 0 {
+        if !is_told()? {
             return Ok(());
         }
         print(&mut stdout, load.run(amount, arguments.expect)?)?;
+        if !is_told()? {
+            return Ok(());
+        }
     }
+}
+
+/// Waits for a line; false if there is none, and so when who started this is gone.
+fn is_told() -> io::Result<bool> {
+    Ok(io::stdin().lock().read_line(&mut String::new())? > 0)
 }
 
 fn print(stdout: &mut impl Write, report: Report) -> io::Result<()> {
