@@ -22,7 +22,9 @@ use tokio::task::JoinHandle;
 
 use crate::support::hop::{Came, Hop, Turn};
 use crate::support::proxy::{Proxy, config_file, run};
+use crate::support::store::On;
 use crate::support::tls::Authority;
+use crate::support::upstreams::trickling;
 
 /// How long one visit may take, on a machine that is busy with something else.
 const VISIT: Duration = Duration::from_secs(60);
@@ -278,6 +280,10 @@ fn when(is: bool, then: Response<Bytes>) -> Turn {
     if is { Turn::Answer(then) } else { Turn::Pass }
 }
 
+fn is_post(request: &Request<Bytes>) -> bool {
+    request.method() == Method::POST && !request.uri().query().unwrap_or_default().starts_with("method=")
+}
+
 fn is_put(request: &Request<Bytes>) -> bool {
     request.method() == Method::PUT
 }
@@ -447,6 +453,80 @@ async fn manners_of_an_upstream_are_found_with_their_remedies() {
             back: gzipped,
             remark: "note compressed",
             remedy: "",
+            mended: None,
+        },
+        Manner {
+            name: "no POST",
+            onward: |request| when(is_post(request), answer(403, "")),
+            back: keep,
+            remark: "note merge-refused",
+            remedy: "",
+            mended: None,
+        },
+        Manner {
+            name: "POSTs that are lost",
+            onward: |request| when(is_post(request), answer(204, "")),
+            back: keep,
+            remark: "note merge-lost",
+            remedy: "",
+            mended: None,
+        },
+        Manner {
+            name: "each first DELETE is lost",
+            onward: |request| {
+                static LOST: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+                let is_first = || LOST.lock().unwrap().insert(request.uri().to_string());
+                when(request.method() == Method::DELETE && is_first(), answer(204, ""))
+            },
+            back: keep,
+            remark: "problem not-removed",
+            remedy: "what was written last",
+            mended: None,
+        },
+        Manner {
+            name: "PUTs that fail",
+            onward: |request| when(is_put(request), answer(500, "")),
+            back: keep,
+            remark: "problem creation-refused",
+            remedy: "",
+            mended: None,
+        },
+        Manner {
+            name: "endless documents",
+            onward: pass,
+            back: |came, answer| {
+                if is_document(came) && answer.status() == 200 {
+                    *answer.body_mut() = vec![b' '; 2 << 20].into();
+                }
+            },
+            remark: "problem contents-broken",
+            remedy: "",
+            mended: None,
+        },
+        Manner {
+            name: "reads that lag behind",
+            onward: |request| {
+                when(
+                    request.method() == Method::GET && !request.uri().path().ends_with("about"),
+                    answer(404, ""),
+                )
+            },
+            back: keep,
+            remark: "problem stale-read",
+            remedy: "no replica that lags",
+            mended: None,
+        },
+        Manner {
+            name: "the first contents for ever",
+            onward: pass,
+            back: |came, answer| {
+                if is_document(came) && answer.status() == 200 && came.method == Method::GET {
+                    *answer.body_mut() =
+                        Bytes::from_static(b"{\"by\":\"staleguard-doctor\",\"step\":\"first\"}");
+                }
+            },
+            remark: "problem stale-read",
+            remedy: "by no cache",
             mended: None,
         },
         Manner {
@@ -633,6 +713,38 @@ async fn hops_are_told_by_what_they_do() {
             remarks: &["problem method-refused"],
         },
         Way {
+            name: "fails with PUT",
+            config: "",
+            onward: |request| when(is_put(request), answer(502, "gone")),
+            back: keep,
+            remarks: &["problem creation-refused"],
+        },
+        Way {
+            name: "leads somewhere else",
+            config: "",
+            onward: |request| when(is_put(request), answer(404, "what?")),
+            back: keep,
+            remarks: &["problem not-found"],
+        },
+        Way {
+            name: "asks for credentials of its own",
+            config: "",
+            onward: |request| when(is_put(request), answer(401, "who?")),
+            back: keep,
+            remarks: &["problem credentials-refused"],
+        },
+        Way {
+            name: "changes what is sent",
+            config: "",
+            onward: |request| {
+                let body = String::from_utf8(request.body().to_vec()).unwrap().replace("card", "kard");
+                *request.body_mut() = body.into();
+                Turn::Pass
+            },
+            back: keep,
+            remarks: &["problem other-contents"],
+        },
+        Way {
             name: "has caches keep everything",
             config: "",
             onward: pass,
@@ -702,6 +814,54 @@ async fn visit_both(stage: &Stage, public: &str) -> Visited {
 }
 
 #[tokio::test]
+async fn what_is_well_is_said_too() {
+    let stage = Stage::set(Name::AdlLrs).await;
+    let config = "[upstream]\nconditions = \"satisfy\"\n";
+    let proxy = Proxy::spawn(&stage.url(), config, &[]);
+    let file = config_file(config);
+    let public = format!("http://{}/xapi", proxy.address);
+    let config = ["--config", file.path().to_str().unwrap(), "--upstream", &stage.url()].map(str::to_owned);
+    let arguments = config.iter().map(String::as_str).chain(["--public", &public, "--json"]);
+    let visited = visit(&arguments.collect::<Vec<_>>()).await;
+    let json = visited.json();
+    let of = |side: &str| {
+        let findings = json["findings"].as_array().unwrap().iter();
+        let well = findings.filter(|finding| finding["side"] == side && finding["severity"] == "ok");
+        well.map(|finding| finding["code"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let upstream = [
+        "absent-known",
+        "contents-kept",
+        "cors",
+        "creation-refused-over",
+        "etag-sha1",
+        "head",
+        "long-targets",
+        "merges",
+        "own-etag-accepted",
+        "reachable",
+        "removes",
+        "stale-refused",
+        "unconditional-guarded",
+        "unconditional-satisfied",
+    ];
+    assert_eq!(of("upstream"), upstream.map(str::to_owned).into());
+    let public = [
+        "cache-control",
+        "cors",
+        "etag-accepted",
+        "etag-arrives",
+        "guarded",
+        "head",
+        "long-targets",
+        "revalidates",
+        "same-lrs",
+    ];
+    assert_eq!(of("public"), public.map(str::to_owned).into());
+    assert_eq!(visited.code, Some(0));
+}
+
+#[tokio::test]
 async fn a_url_that_leads_around_staleguard_is_found() {
     for name in [Name::LearningLocker, Name::AdlLrs] {
         let stage = Stage::set(name).await;
@@ -709,6 +869,10 @@ async fn a_url_that_leads_around_staleguard_is_found() {
         let visited = visit_both(&stage, &format!("{}/xapi", hop.url())).await;
         let seen = visited.finding("not-guarded")["seen"].as_str().unwrap().to_owned();
         assert!(seen.contains("Staleguard"), "{seen}");
+        if name == Name::LearningLocker {
+            // Its ETags are no digests, so that nobody else can have made them.
+            visited.finding("etag-not-ours");
+        }
         assert_eq!(visited.code, Some(1));
         stage.is_clean();
     }
@@ -1040,6 +1204,49 @@ async fn tls_is_spoken_on_both_sides_with_authorities_of_ones_own() {
     assert_eq!(visited.remarks("public"), ["problem unreachable"], "{visited:#?}");
     assert!(visited.finding("unreachable")["remedy"].as_str().unwrap().contains("--public-ca"));
     stage.is_clean();
+}
+
+#[tokio::test]
+async fn an_upstream_may_be_a_unix_socket() {
+    let stage = Stage::set(Name::Pelotech).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lrs.sock");
+    let (listener, address) = (tokio::net::UnixListener::bind(&path).unwrap(), stage.address);
+    let passing = tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(address).await.unwrap();
+                tokio::io::copy_bidirectional(&mut near, &mut far).await.ok();
+            });
+        }
+    });
+    let visited = visit_upstream(&format!("unix:{}", path.display()), "").await;
+    assert_eq!(visited.code, Some(0), "{visited:#?}");
+    stage.is_clean();
+    passing.abort();
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_is_given_up() {
+    let store = trickling(On::Reads);
+    let url = format!("http://{}", store.address());
+    let visited = visit(&["--upstream", &url, "--json", "--timeout", "300ms"]).await;
+    assert_eq!(
+        (visited.remarks("upstream"), visited.code),
+        (vec!["problem unreachable".to_owned()], Some(1))
+    );
+    assert!(visited.finding("unreachable")["seen"].as_str().unwrap().contains("300ms"), "{visited:#?}");
+    assert_eq!(store.writes().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_not_xapis_is_not_written_to_at_the_same_path_either() {
+    let stage = Stage::set(Name::Pelotech).await;
+    let config = "[guard]\npresets = []\n[resource.mine]\npath = \"/xapi/activities/state\"\nidentity = [\"stateId\"]\n";
+    let visited = visit_upstream(&stage.url(), config).await;
+    assert_eq!(visited.remarks("upstream"), ["note not-examined", "note not-guarded"], "{visited:#?}");
+    assert_eq!((stage.lrs.writes(), visited.code), (0, Some(0)));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 
 use super::finding::{Finding, Remedy, Severity, Side, shown};
 use super::place::Told;
-use super::seen::{Likeness, Seen, Step, first_contents, likeness, merged_contents};
+use super::seen::{Likeness, Seen, Step, first_contents, likeness, merged_contents, step_of};
 use crate::fingerprint::{Algorithm, Fingerprint, Subject};
 use crate::guard::policy::Treatment;
 use crate::rule::Rule;
@@ -53,6 +53,7 @@ pub(super) fn judge(examined: Examined<'_>) -> Vec<Finding> {
         findings.extend(missing(seen, rule));
         findings.extend(creation(seen));
     }
+    findings.extend(freshness(seen));
     if seen.document(Step::Read).is_some() {
         for judged in
             [steadiness, contents, entity_tag, renewal, modified, head, conditions, merge, removal, coding]
@@ -177,6 +178,28 @@ fn creation(seen: &Seen) -> Option<Finding> {
     }
 }
 
+/// Whether what is read is what was written last, on which every verdict rests.
+fn freshness(seen: &Seen) -> Option<Finding> {
+    let stale = |text: String| {
+        problem("stale-read", format!("{text}: no verdict could be relied on"))
+            .advising("have GETs answered by what was written last: by no cache, and by no replica that lags")
+    };
+    if let Some(told) = seen.told(Step::Read).filter(|told| told.status != StatusCode::OK) {
+        let status = told.status.as_u16();
+        return Some(stale(format!("a document that was just made is answered {status}")));
+    }
+    let writes = [
+        (Step::CreatedOver, "over"),
+        (Step::Unstated, "unstated"),
+        (Step::Own, "own"),
+        (Step::Stale, "stale"),
+        (Step::Created, "first"),
+    ];
+    let (_, last) = writes.into_iter().find(|(step, _)| seen.succeeded(*step))?;
+    let came = step_of(&seen.document(Step::After)?.decoded()?)?;
+    (came != last).then(|| stale("a GET after a write gives what was there before".to_owned()))
+}
+
 fn steadiness(examined: Examined<'_>) -> Vec<Finding> {
     let Examined { seen, rule, .. } = examined;
     let (Some(first), Some(second)) = (seen.document(Step::Read), seen.document(Step::Again)) else {
@@ -216,6 +239,12 @@ fn steadiness(examined: Examined<'_>) -> Vec<Finding> {
 fn contents(examined: Examined<'_>) -> Vec<Finding> {
     let Some(told) = examined.seen.document(Step::Read) else { return Vec::new() };
     let mut findings = Vec::new();
+    if told.contents.is_none() {
+        findings.push(
+            problem("contents-broken", "a small document comes back broken off, or as more than 1 MiB")
+                .advising("find out what stands between here and the LRS, or ask its maker"),
+        );
+    }
     findings.extend(told.decoded().map(|came| match likeness(&first_contents(), &came) {
         Likeness::SameBytes => ok("contents-kept", "JSON comes back byte for byte"),
         Likeness::SameValue => note(
@@ -442,6 +471,10 @@ fn coding(examined: Examined<'_>) -> Vec<Finding> {
     let coding = told.field(&CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity"));
     coding
         .map(|coding| match told.decoded() {
+            None if told.contents.is_none() => note(
+                "compressed",
+                format!("documents come in {}, although none was asked for", shown(coding)),
+            ),
             Some(_) => note(
                 "compressed",
                 format!(
