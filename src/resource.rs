@@ -69,11 +69,16 @@ impl fmt::Debug for Scope {
 
 /// Joins parts so that no two lists of parts give the same text: each is led by its length.
 fn join<'a>(resource: &str, parts: impl IntoIterator<Item = Option<&'a str>>) -> String {
-    let mut joined = format!("{}:{resource}", resource.len());
+    let (mut joined, mut length) = (String::with_capacity(256), itoa::Buffer::new());
+    let mut append = |joined: &mut String, text: &str| {
+        joined.extend([length.format(text.len()), ":", text]);
+    };
+    append(&mut joined, resource);
     for part in parts {
+        joined.push('/');
         match part {
-            Some(part) => joined.push_str(&format!("/{}:{part}", part.len())),
-            None => joined.push_str("/-"),
+            Some(part) => append(&mut joined, part),
+            None => joined.push('-'),
         }
     }
     joined

@@ -9,6 +9,8 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
 
+use crate::semantics::hex::hex;
+
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 4096;
 /// The shortest token that counts: a shorter one is a placeholder, or can be guessed.
@@ -23,7 +25,7 @@ const RANDOM: usize = 32;
 pub fn ensure(file: &Path) -> io::Result<()> {
     let mut random = [0; RANDOM];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = hex(&random);
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
         Ok(mut made) => made.write_all(format!("{token}\n").as_bytes()).and_then(|()| made.sync_all()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(file).map(drop),

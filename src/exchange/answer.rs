@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::header::{
     ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TRAILER, TRANSFER_ENCODING,
+    HeaderMap, HeaderValue, RETRY_AFTER, TRAILER, TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::{Response, StatusCode};
@@ -26,13 +26,13 @@ use crate::memory::holds::Unheld;
 use crate::rule::Rule;
 use crate::semantics::cors::{self, Cors, Repair};
 use crate::semantics::entity_tag::EntityTag;
-use crate::semantics::fields::{PROXY_STATUS, XAPI_VERSION, strip_hop_by_hop};
-use crate::semantics::last_modified;
+use crate::semantics::fields::{PROXY_STATUS, XAPI_VERSION, remove_all, strip_hop_by_hop};
 use crate::semantics::request_id::RequestId;
 use crate::semantics::websocket::Handshake;
 use crate::upstream::ahead::Ahead;
 use crate::upstream::forward::Answered;
 use crate::upstream::probe::Found;
+use crate::upstream::send::Took;
 use crate::upstream::streamed::Streamed;
 use crate::xapi::version::answer_version;
 
@@ -45,11 +45,11 @@ pub enum AnswerBody {
     /// A whole one.
     Contents(Contents),
     /// The upstream's, as it comes.
-    Streamed(Streamed),
+    Streamed(Box<Streamed>),
     /// The upstream's to an observed read, as it comes.
     Watched(Box<Watched>),
     /// The upstream's to an observed write, as it comes.
-    Ahead(Ahead),
+    Ahead(Box<Ahead>),
     /// None, since another protocol is spoken from here on.
     Tunnel(Box<Tunnel>),
 }
@@ -235,7 +235,7 @@ fn empty(status: StatusCode, proxy_status: &str, asked: &Asked) -> Answer {
 /// The upstream's response, passed on as it comes.
 pub(super) fn relayed(mut response: Response<Streamed>) -> Answer {
     strip_hop_by_hop(response.headers_mut(), true);
-    response.map(AnswerBody::Streamed)
+    response.map(|body| AnswerBody::Streamed(Box::new(body)))
 }
 
 /// The upstream's word that it speaks another protocol from here on.
@@ -287,7 +287,6 @@ pub(super) fn stamped(head: http::response::Parts, contents: Contents, tag: &Ent
     // The contents are identity-coded and whole, so hyper says how long they are.
     without_framing(fields);
     fields.insert(ETAG, tag.to_field());
-    last_modified::convert(fields);
     revalidated(fields);
     answer
 }
@@ -296,10 +295,7 @@ pub(super) fn stamped(head: http::response::Parts, contents: Contents, tag: &Ent
 pub(super) fn not_modified(mut head: http::response::Parts, tag: &EntityTag) -> Answer {
     head.status = StatusCode::NOT_MODIFIED;
     let mut answer = stamped(head, Contents::default(), tag);
-    let content: Vec<HeaderName> = [CONTENT_TYPE, CONTENT_RANGE, TRAILER].into();
-    for name in content {
-        answer.headers_mut().remove(name);
-    }
+    remove_all(answer.headers_mut(), &[CONTENT_TYPE, CONTENT_RANGE, TRAILER]);
     answer
 }
 
@@ -310,12 +306,19 @@ fn revalidated(fields: &mut HeaderMap) {
 }
 
 fn without_framing(fields: &mut HeaderMap) {
-    for name in [CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING] {
-        fields.remove(name);
-    }
+    remove_all(fields, &[CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING]);
 }
 
 impl AnswerBody {
+    /// How long the upstream took to the head of what is passed on as it comes.
+    pub(super) fn took(&self) -> Option<Took> {
+        match self {
+            Self::Streamed(streamed) => streamed.took(),
+            Self::Watched(watched) => watched.took(),
+            Self::Contents(_) | Self::Ahead(_) | Self::Tunnel(_) => None,
+        }
+    }
+
     /// The same body, of the answer to what went on without a hold: once it is whole, the outcome is known.
     pub(super) fn settling(self, unheld: Unheld) -> Self {
         match self {
@@ -323,7 +326,7 @@ impl AnswerBody {
                 unheld.settle();
                 Self::Contents(contents)
             }
-            Self::Streamed(streamed) => Self::Streamed(streamed.settling(unheld)),
+            Self::Streamed(streamed) => Self::Streamed(Box::new(streamed.settling(unheld))),
             // Only what is no write is watched.
             Self::Watched(watched) => Self::Watched(watched),
             // Only a write under a hold is read ahead of its client, and that settles by itself.
@@ -346,9 +349,9 @@ impl Body for AnswerBody {
             Self::Contents(contents) => Pin::new(contents)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {}))),
-            Self::Streamed(streamed) => Pin::new(streamed).poll_frame(cx),
+            Self::Streamed(streamed) => Pin::new(streamed.as_mut()).poll_frame(cx),
             Self::Watched(watched) => Pin::new(watched.as_mut()).poll_frame(cx),
-            Self::Ahead(ahead) => Pin::new(ahead).poll_frame(cx),
+            Self::Ahead(ahead) => Pin::new(ahead.as_mut()).poll_frame(cx),
             Self::Tunnel(_) => Poll::Ready(None),
         }
     }

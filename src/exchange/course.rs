@@ -3,12 +3,13 @@
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::detached::Detached;
 use super::failure::Failure;
 use crate::memory::holds::Denied;
+use crate::net::timers::Timers;
 use crate::upstream;
 
 /// What an exchange waits for. It decides what its client is told when its time is up.
@@ -34,12 +35,14 @@ pub(super) struct Course {
     until: Instant,
     stage: Arc<Mutex<Stage>>,
     detached: Detached,
+    timers: Timers,
 }
 
 impl Course {
     /// That of an exchange whose head has just arrived.
-    pub(super) fn new(until: Instant, detached: &Detached) -> Self {
-        Self { until, stage: Arc::new(Mutex::new(Stage::Accept)), detached: detached.clone() }
+    pub(super) fn new(until: Instant, detached: &Detached, timers: &Timers) -> Self {
+        let stage = Arc::new(Mutex::new(Stage::Accept));
+        Self { until, stage, detached: detached.clone(), timers: timers.clone() }
     }
 
     /// When time is up.
@@ -74,7 +77,7 @@ impl Course {
         exchange: impl Future<Output = Result<Answer, Failure>>,
     ) -> Result<Answer, Failure> {
         let mut exchange = pin!(exchange);
-        if let Ok(ended) = timeout_at(self.until, &mut exchange).await {
+        if let Ok(ended) = self.timers.timeout_at(self.until, &mut exchange).await {
             return ended;
         }
         match self.stage() {

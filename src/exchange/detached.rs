@@ -1,6 +1,5 @@
 //! Writes that nothing cancels: each runs in a task of its own, and few of one connection when nobody waits for them.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -56,14 +55,13 @@ impl Exchange {
     {
         let (tell, told) = oneshot::channel();
         let client_left = CancellationToken::new();
-        let rest = rest(client_left.clone());
+        let mut rest = Box::pin(rest(client_left.clone()));
         if fault::is_mutant(Mutant::TiedToClient) {
             return rest.await;
         }
         let (left, left_behind) = (client_left.clone(), left_behind.clone());
         let _leaving = client_left.drop_guard();
         self.writes.spawn(async move {
-            let mut rest = pin!(rest);
             let answer = tokio::select! {
                 biased;
                 answer = &mut rest => answer,

@@ -24,7 +24,7 @@ use crate::semantics::preconditions::Preconditions;
 use crate::semantics::put::{Came, Ground, Label, Put};
 use crate::upstream;
 use crate::upstream::probe::{Found, Probed};
-use crate::upstream::send::Took;
+use crate::upstream::streamed::Streamed;
 
 /// What a write asks for, and of whom: all that is known before anybody is asked.
 #[derive(Clone)]
@@ -67,10 +67,10 @@ impl Exchange {
                     outcome.repairs = repairs;
                     (verdict, Some(found))
                 }
-                Probed::HandBack(mut response) => {
-                    // What was asked was the probe.
-                    response.extensions_mut().remove::<Took>();
+                Probed::HandBack(response) => {
                     outcome.verdict = Some("handed-back");
+                    // What was asked was the probe.
+                    let response = response.map(Streamed::untimed);
                     return Ok(Judged::Answered(answer::without_tag(response)));
                 }
                 Probed::Untold(untold) => return Err(Failure::Untold(untold)),

@@ -44,6 +44,7 @@ use crate::drain::Drain;
 use crate::fingerprint::{Algorithm, Fingerprint};
 use crate::memory::Memory;
 use crate::memory::holds::Holds;
+use crate::net::timers::Timers;
 use crate::resource::Document;
 use crate::rule::Rule;
 use crate::rule::identity::Identity;
@@ -101,6 +102,8 @@ pub struct Exchange {
     shared: Shared,
     pool: Arc<Pool>,
     writes: TaskTracker,
+    /// What whole exchanges are waited for with.
+    timers: Timers,
 }
 
 impl Deref for Exchange {
@@ -118,7 +121,7 @@ impl Exchange {
     /// Puts together the exchanges of one core: its own connections, what all cores share, and where those of its
     /// writes run that nothing cancels.
     pub fn new(settings: Settings, shared: Shared, pool: Arc<Pool>, writes: TaskTracker) -> Arc<Self> {
-        Arc::new(Self { settings, shared, pool, writes })
+        Arc::new(Self { settings, shared, pool, writes, timers: Timers::default() })
     }
 }
 

@@ -300,7 +300,7 @@ impl Exchange {
         }
         let (head, body) = answer.into_parts();
         let body = match body {
-            AnswerBody::Streamed(body) => self.ahead(foreseen, body, in_flight),
+            AnswerBody::Streamed(body) => self.ahead(foreseen, *body, in_flight),
             body => {
                 release(in_flight, is_known);
                 body
@@ -313,7 +313,7 @@ impl Exchange {
         let (ahead, reading) = read_ahead(body, in_flight, &self.buffers.reads);
         let time = self.pool.settings().response_timeout;
         drop(self.writes.spawn(reading.run(foreseen.intent.rule.document_max, time)));
-        AnswerBody::Ahead(ahead)
+        AnswerBody::Ahead(Box::new(ahead))
     }
 
     /// Forgets what was last written there: it is about to be written again.

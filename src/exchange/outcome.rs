@@ -1,10 +1,11 @@
 //! What an exchange came to: the record that is logged and counted once it is over.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use http::header::{HOST, HeaderMap, HeaderValue, USER_AGENT};
+use http::header::{HOST, HeaderValue, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri, Version};
 use percent_encoding::{CONTROLS, percent_encode};
 
@@ -15,8 +16,9 @@ use crate::semantics::fields::X_FORWARDED_FOR;
 use crate::semantics::repair::Repairs;
 use crate::semantics::request_id::RequestId;
 use crate::semantics::trace::TraceParent;
+use crate::upstream::send::Took;
 
-/// What an exchange came to. It holds no query, no credentials and nothing of a body.
+/// What an exchange came to. It tells no query, no credentials and nothing of a body.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// When the request's head had arrived.
@@ -31,16 +33,10 @@ pub struct Outcome {
     pub request_id: RequestId,
     /// The trace that it is a part of, if it says so.
     pub trace: Option<TraceParent>,
-    /// The host that it asks for; as it may stand in a log, and so are the two that follow.
-    pub authority: Option<String>,
-    /// What its client calls itself.
-    pub user_agent: Option<String>,
-    /// Whom those before this proxy say that they speak for, where they are believed.
-    pub forwarded_for: Option<String>,
+    /// What else it said of itself.
+    pub said: Said,
     /// How many bytes of its body have come.
     pub received: Arc<AtomicU64>,
-    /// The path of its target, without the query, also one that was encoded by mistake or stands behind `;`.
-    pub path: String,
     /// The status of the answer; none while there is none, and for ever if its client left before.
     pub status: Option<StatusCode>,
     /// The resource whose rule applied; none for what is relayed untouched.
@@ -86,6 +82,15 @@ pub enum Step {
     Probe,
     /// The upstream's answer to the request itself.
     Forward,
+}
+
+/// What a request said of itself, kept as it came: few are ever shown, and only through what is here.
+#[derive(Clone)]
+pub struct Said {
+    target: Uri,
+    host: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    forwarded_for: Option<HeaderValue>,
 }
 
 /// A part of an exchange: when it was and how long it took.
@@ -159,6 +164,12 @@ impl Outcome {
         self.under_way = None;
     }
 
+    /// Notes that the head of the upstream's answer to the request itself has come.
+    pub(super) fn heard(&mut self, took: Took) {
+        let Took { began, time } = took;
+        (self.upstream, self.parts.forward) = (Some(time), Some(Part { began, took: time }));
+    }
+
     /// The method, if it is one that somebody has defined.
     pub fn known_method(&self) -> Option<&'static str> {
         const KNOWN: [&str; 9] =
@@ -170,7 +181,7 @@ impl Outcome {
     pub fn of<B>(request: &Request<B>, client: Client) -> Self {
         let fields = request.headers();
         let brought = RequestId::brought(fields).filter(|_| client.is_believed);
-        let forwarded_for = fields.get(X_FORWARDED_FOR).filter(|_| client.is_believed);
+        let forwarded_for = fields.get(X_FORWARDED_FOR).filter(|_| client.is_believed).cloned();
         Self {
             began: Instant::now(),
             client,
@@ -178,11 +189,13 @@ impl Outcome {
             method: request.method().clone(),
             request_id: brought.unwrap_or_else(RequestId::made),
             trace: TraceParent::of(fields),
-            authority: authority(request.uri(), fields),
-            user_agent: fields.get(USER_AGENT).map(|value| shown(value.as_bytes(), 256)),
-            forwarded_for: forwarded_for.map(|value| shown(value.as_bytes(), 256)),
+            said: Said {
+                target: request.uri().clone(),
+                host: fields.get(HOST).cloned(),
+                user_agent: fields.get(USER_AGENT).cloned(),
+                forwarded_for,
+            },
             received: Arc::default(),
-            path: plain(without_parameters(request.uri().path())),
             status: None,
             resource: None,
             mode: None,
@@ -214,6 +227,40 @@ impl Outcome {
     }
 }
 
+impl Said {
+    /// The host that was asked for, as it may stand in a log, without what may stand before it: a password has no place
+    /// there.
+    pub fn authority(&self) -> Option<String> {
+        let host = self.target.authority().map(|authority| authority.as_str().as_bytes());
+        let host = host.or_else(|| self.host.as_ref().map(HeaderValue::as_bytes))?;
+        let host = host.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
+        Some(shown(host, 256))
+    }
+
+    /// What its client calls itself, as it may stand in a log.
+    pub fn user_agent(&self) -> Option<String> {
+        self.user_agent.as_ref().map(|value| shown(value.as_bytes(), 256))
+    }
+
+    /// Whom those before this proxy say that they speak for, where they are believed, as it may stand in a log.
+    pub fn forwarded_for(&self) -> Option<String> {
+        self.forwarded_for.as_ref().map(|value| shown(value.as_bytes(), 256))
+    }
+
+    /// The path of its target, as it may stand in a log, without the query, also one that was encoded by mistake or stands
+    /// behind `;`.
+    pub fn path(&self) -> String {
+        plain(without_parameters(self.target.path()))
+    }
+}
+
+/// It tells nothing, since the query names learners.
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Said(..)")
+    }
+}
+
 /// A path as it may stand in a log.
 fn plain(path: &str) -> String {
     shown(path.as_bytes(), 1024)
@@ -227,14 +274,6 @@ fn shown(sent: &[u8], longest: usize) -> String {
         _ => (sent, ""),
     };
     format!("{}{ellipsis}", percent_encode(shown, CONTROLS))
-}
-
-/// The host that is asked for, without what may stand before it: a password has no place there, and none in a log.
-fn authority(target: &Uri, fields: &HeaderMap) -> Option<String> {
-    let host = target.authority().map(|authority| authority.as_str().as_bytes());
-    let host = host.or_else(|| fields.get(HOST).map(HeaderValue::as_bytes))?;
-    let host = host.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
-    Some(shown(host, 256))
 }
 
 /// Learners are named in queries, and some clients encode the question mark too, or put parameters behind `;`.
@@ -257,10 +296,11 @@ mod tests {
             .header("x-forwarded-for", HeaderValue::from_bytes(b"\xff, ::1").expect("a value"));
         let request = request.body(()).expect("a request");
         let outcome = Outcome::of(&request, Client::of(Address::Unix));
-        assert_eq!(outcome.authority.as_deref(), Some("a.example:80"));
-        let agent = outcome.user_agent.expect("one");
+        assert_eq!(outcome.said.authority().as_deref(), Some("a.example:80"));
+        let agent = outcome.said.user_agent().expect("one");
         assert!(agent.starts_with("a%09xxx") && agent.ends_with("x...") && agent.len() < 270, "{agent}");
-        assert_eq!(outcome.forwarded_for.as_deref(), Some("%FF, ::1"));
+        assert_eq!(outcome.said.forwarded_for().as_deref(), Some("%FF, ::1"));
+        assert!(!format!("{outcome:?}").contains("password"));
     }
 
     #[test]

@@ -76,21 +76,25 @@ impl Exchange {
                 return Ok(without_body_for_head(answer::without_tag(joined(head, body, lease)), wants_body));
             }
         };
+        if let Some(took) = lease.took() {
+            outcome.heard(took);
+        }
         lease.give_back();
         if !is_document {
             return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
         }
         // What is no current representation, or coded in a way that cannot be undone, gets no tag.
-        let Some((contents, found)) = take_in(&head.headers, &contents, &super::reading(rule)) else {
+        let Some((decoded, found)) = take_in(&head.headers, &contents, &super::reading(rule)) else {
             return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
         };
+        let contents = decoded.unwrap_or(contents);
         self.learned(lesson.as_ref(), &head.headers, &found);
         let Representation::Current(current) = &found else {
             return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
         };
-        if let Some(document) = document
-            && !head.headers.contains_key(LAST_MODIFIED)
-        {
+        if head.headers.contains_key(LAST_MODIFIED) {
+            last_modified::convert(&mut head.headers);
+        } else if let Some(document) = document {
             let dated = last_modified::date(&head.headers);
             let since = self.memory.changes.since(document, reader, &current.tag, dated);
             last_modified::make(&mut head.headers, since);

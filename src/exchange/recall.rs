@@ -22,7 +22,7 @@ use crate::memory::sightings::Sighting;
 use crate::memory::validators::Place;
 use crate::resource::Scope;
 use crate::rule::Rule;
-use crate::rule::identity::{Identity, names_only_the_document};
+use crate::rule::identity::Identity;
 use crate::semantics::cors::Cors;
 use crate::semantics::credentials::is_signed;
 use crate::semantics::entity_tag::EntityTag;
@@ -61,7 +61,7 @@ impl Exchange {
     /// scope, or may ask for a part of one; where a signature names somebody for this one request. It does not last
     /// where others write to the upstream too, or nobody is named.
     pub(super) fn lesson(&self, rule: &Rule, head: &Parts, identity: &Identity) -> Option<Lesson> {
-        if identity.is_collection || !names_only_the_document(rule, head) || is_signed(head) {
+        if identity.is_collection || !identity.is_plain || is_signed(head) {
             return None;
         }
         let questions = &self.memory.questions;

@@ -18,7 +18,7 @@ impl Exchange {
 
     /// Notes which document a write names.
     pub(super) fn note_identity(&self, identity: &Identity, outcome: &mut Outcome) {
-        let Identity { key, scope, is_collection } = identity;
+        let Identity { key, scope, is_collection, .. } = identity;
         if let Some(facts) = &mut outcome.facts {
             facts.names(key, *scope, *is_collection, self.decisions.pseudonyms());
         }

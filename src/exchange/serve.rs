@@ -15,7 +15,7 @@ use super::answer::{self, Answer, Asked};
 use super::course::Course;
 use super::detached::Detached;
 use super::failure::Failure;
-use super::outcome::{Outcome, Part, Step};
+use super::outcome::{Outcome, Step};
 use super::write::ReadBackAt;
 use crate::body::paced::Paced;
 use crate::guard::policy::Mode;
@@ -25,7 +25,6 @@ use crate::rule::select::Selection;
 use crate::semantics::credentials::is_signed;
 use crate::semantics::fields::{TRACEPARENT, TRACESTATE};
 use crate::upstream::onward;
-use crate::upstream::send::Took;
 
 impl Exchange {
     /// Serves one request. There is always an answer, and a record of what the exchange came to.
@@ -47,7 +46,8 @@ impl Exchange {
             }
         }
         let until = outcome.began + self.settings.exchange_timeout;
-        let mut asked = Asked::of(&head, None, Course::new(until.into(), detached), &outcome.request_id);
+        let mut asked =
+            Asked::of(&head, None, Course::new(until.into(), detached, &self.timers), &outcome.request_id);
         let served = AssertUnwindSafe(self.see_through(head, body, &mut asked, outcome)).catch_unwind().await;
         let mut answer = served.unwrap_or(Err(Failure::Internal)).unwrap_or_else(|failure| {
             let failure = if self.drain.has_begun() { failure.while_draining() } else { failure };
@@ -58,9 +58,8 @@ impl Exchange {
         // The upstream was told this one too, so that there is no other which its own could be.
         outcome.request_id.put(answer.headers_mut());
         outcome.status = Some(answer.status());
-        if let Some(Took { began, time }) = answer.extensions_mut().remove() {
-            outcome.upstream = Some(time);
-            outcome.parts.forward = Some(Part { began, took: time });
+        if let Some(took) = answer.body().took().or_else(|| answer.extensions_mut().remove()) {
+            outcome.heard(took);
         }
         outcome.is_over();
         outcome.parts.read_back = answer.extensions_mut().remove().map(|ReadBackAt(part)| part);
@@ -87,7 +86,7 @@ impl Exchange {
                 onward::relay(&mut head, &outcome.client, &self.pool.settings().authority);
                 outcome.begins(Step::Forward);
                 return match handshake {
-                    Some(handshake) => self.upgrade(head, &handshake).await,
+                    Some(handshake) => Box::pin(self.upgrade(head, &handshake)).await,
                     None => self.relay(head, body).await,
                 };
             }
@@ -103,10 +102,10 @@ impl Exchange {
         self.note_facts(rule, &head, outcome);
         *asked = Asked::of(&head, Some(rule), asked.course.clone(), &outcome.request_id);
         if rule.mode == Mode::Observe {
-            return self.observe(rule, spelling, head, body, asked, outcome).await;
+            return Box::pin(self.observe(rule, spelling, head, body, asked, outcome)).await;
         }
         let course = asked.course.clone();
-        course.bound(self.guarded(rule, spelling, head, body, asked, outcome)).await
+        course.bound(Box::pin(self.guarded(rule, spelling, head, body, asked, outcome))).await
     }
 
     /// Sees a guarded exchange through, where verdicts are carried out.
@@ -130,7 +129,7 @@ impl Exchange {
         }
 
         if let Some(method) = alternate_method(rule, &head) {
-            return self.opened(rule, method, head, body, asked, outcome).await;
+            return Box::pin(self.opened(rule, method, head, body, asked, outcome)).await;
         }
         match head.method {
             Method::GET | Method::HEAD => {
@@ -153,7 +152,7 @@ impl Exchange {
                 onward::relay(&mut head, &outcome.client, &self.pool.settings().authority);
                 self.relay(head, body).await
             }
-            _ => self.write(rule, head, Received::Coming(body), asked, outcome).await,
+            _ => Box::pin(self.write(rule, head, Received::Coming(body), asked, outcome)).await,
         }
     }
 }

@@ -70,6 +70,9 @@ impl Exchange {
                 return Ok(answer::relayed(joined(head, body, lease)));
             }
         };
+        if let Some(took) = lease.took() {
+            head.extensions.insert(took);
+        }
         lease.give_back();
         let found = take_in(&head.headers, &contents, &super::reading(rule)).map(|(_, found)| found);
         if let (Some(lesson), Some(found)) = (&lesson, &found)

@@ -20,6 +20,7 @@ use crate::fingerprint::Subject;
 use crate::rule::Rule;
 use crate::semantics::representation::Representation;
 use crate::upstream::intake::Intake;
+use crate::upstream::send::Took;
 use crate::upstream::streamed::Streamed;
 
 /// The upstream's answer to an observed read, on its way.
@@ -68,7 +69,7 @@ impl Exchange {
         let left = rule.document_max;
         let eye = Eye { exchange: Arc::clone(self), rule: Arc::clone(rule), lesson, intake, left };
         answer.map(|body| match body {
-            AnswerBody::Streamed(body) => AnswerBody::Watched(Box::new(Watched::new(body, eye))),
+            AnswerBody::Streamed(body) => AnswerBody::Watched(Box::new(Watched::new(*body, eye))),
             body => body,
         })
     }
@@ -79,6 +80,11 @@ impl Watched {
         let mut watched = Self { body, eye: Some(eye) };
         watched.tell_at_end();
         watched
+    }
+
+    /// How long the answer took to its head.
+    pub(super) fn took(&self) -> Option<Took> {
+        self.body.took()
     }
 
     /// Whoever was promised a length does not ask for more once it has been reached.

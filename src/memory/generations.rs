@@ -4,9 +4,10 @@
 //! likes. Scopes share its places by chance; a write in one of them then withdraws what is known of the others too,
 //! which costs a question and nothing else.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use ahash::RandomState;
 
 use crate::fault::{self, Mutant};
 use crate::resource::Scope;

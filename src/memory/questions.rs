@@ -2,7 +2,7 @@
 //! another was told.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use http::HeaderMap;
 use http::header::{
@@ -10,6 +10,7 @@ use http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, AGE, HOST, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 use http::request::Parts;
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::semantics::credentials::Certificate;
 use crate::semantics::fields::XAPI_VERSION;
@@ -27,7 +28,7 @@ static HARMLESS: [HeaderName; 4] =
 ///
 /// It is a digest, so that no secret is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Question(u64, u64);
+pub struct Question(u128);
 
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,13 +42,14 @@ pub struct Questions {
     /// The fields that say who asks.
     credential_fields: Vec<HeaderName>,
     /// Keyed by chance, so that nobody can make one question look like another.
-    hashers: [RandomState; 2],
+    digest: SipHasher13,
 }
 
 impl Questions {
     /// These fields say who asks.
     pub fn new(credential_fields: Vec<HeaderName>) -> Self {
-        Self { credential_fields, hashers: [RandomState::new(), RandomState::new()] }
+        let key = || RandomState::new().hash_one(());
+        Self { credential_fields, digest: SipHasher13::new_with_keys(key(), key()) }
     }
 
     /// Whether a request says in whose name it asks, or its connection does.
@@ -58,12 +60,22 @@ impl Questions {
 
     /// What a request asks, and in whose name. Its head must be fit for the next hop.
     pub fn of(&self, head: &Parts) -> Question {
-        let fields: Vec<(&str, &[u8])> = (self.credential_fields.iter().chain(&CHOOSING))
-            .flat_map(|name| head.headers.get_all(name).iter().map(|value| (name.as_str(), value.as_bytes())))
-            .collect();
-        let asked = (head.uri.path(), head.uri.query(), fields, Certificate::of(head));
-        let [first, second] = self.hashers.each_ref().map(|hasher| hasher.hash_one(&asked));
-        Question(first, second)
+        let mut digest = self.digest;
+        let mut take = |text: &[u8]| {
+            digest.write_usize(text.len());
+            digest.write(text);
+        };
+        take(head.uri.path().as_bytes());
+        take(if head.uri.query().is_some() { b"?" } else { b"" });
+        take(head.uri.query().unwrap_or_default().as_bytes());
+        for (place, name) in self.credential_fields.iter().chain(&CHOOSING).enumerate() {
+            for value in head.headers.get_all(name) {
+                take(&place.to_be_bytes());
+                take(value.as_bytes());
+            }
+        }
+        Certificate::of(head).hash(&mut digest);
+        Question(digest.finish128().as_u128())
     }
 
     /// Whether an answer is the upstream's own, and the same whenever the same question is asked.

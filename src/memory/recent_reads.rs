@@ -3,10 +3,11 @@
 //! A middleman that fetches a document and puts its tag into the If-Match of a write that it passes on makes every
 //! write look as if its writer had seen the current document. What betrays it is that no time passes in between.
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use ahash::RandomState;
 
 use crate::resource::ResourceKey;
 

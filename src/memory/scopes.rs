@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use ahash::RandomState;
 use dashmap::DashMap;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -19,7 +20,7 @@ use crate::resource::Scope;
 /// Which scopes are in use, and which are unsettled.
 #[derive(Debug)]
 pub(super) struct Table {
-    pub(super) slots: DashMap<Scope, Slot>,
+    pub(super) slots: DashMap<Scope, Slot, RandomState>,
     pub(super) used: AtomicUsize,
     pub(super) waiting: AtomicUsize,
     /// Until then every scope is unsettled.
@@ -86,7 +87,7 @@ impl Table {
         before: Option<Before>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            slots: DashMap::new(),
+            slots: DashMap::default(),
             used: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             settled_from,

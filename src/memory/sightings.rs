@@ -4,9 +4,9 @@
 //! begun here can explain it. So only sightings of one generation are compared, and of these only such as followed each
 //! other: what is seen first after a write of our own is whatever the upstream has made of it.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
+use ahash::RandomState;
 use quick_cache::sync::{Cache, EntryAction, EntryResult};
 
 use super::generations::Generation;

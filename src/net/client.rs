@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use http::HeaderValue;
+
 /// Where a client connects from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Address {
@@ -13,10 +15,12 @@ pub enum Address {
 }
 
 /// A client, as far as its connection tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// Where it connects from.
     pub address: Address,
+    /// Its IP address as X-Forwarded-For has it; none for a Unix socket.
+    pub forwarded: Option<HeaderValue>,
     /// Whether it speaks TLS with us.
     pub is_secure: bool,
     /// Whether what it says of the way that a request has taken (X-Forwarded-*) is believed.
@@ -45,6 +49,7 @@ impl fmt::Display for Address {
 impl Client {
     /// A client in clear text whose word is believed.
     pub fn of(address: Address) -> Self {
-        Self { address, is_secure: false, is_believed: true }
+        let forwarded = address.ip().and_then(|ip| HeaderValue::try_from(ip.to_string()).ok());
+        Self { address, forwarded, is_secure: false, is_believed: true }
     }
 }

@@ -12,9 +12,13 @@ const DECODINGS_MAX: usize = 8;
 
 /// A value, decoded as often as it can be, without the case of its letters, without control characters and without
 /// white space around it.
-pub(super) fn folded(value: &str) -> String {
+pub(super) fn folded(value: &str) -> Cow<'_, str> {
+    // What most values are: nothing in them can be read in two ways.
+    if value.bytes().all(|byte| matches!(byte, b'!'..=b'~') && !matches!(byte, b'%' | b'+' | b'A'..=b'Z')) {
+        return value.into();
+    }
     if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%') {
-        return compared(value);
+        return compared(value).into();
     }
     let mut text = value.as_bytes().to_vec();
     for _ in 0..DECODINGS_MAX {
@@ -24,7 +28,7 @@ pub(super) fn folded(value: &str) -> String {
         }
         text = further;
     }
-    compared(&String::from_utf8_lossy(&text))
+    compared(&String::from_utf8_lossy(&text)).into()
 }
 
 /// Some servers leave a `+` as it is where others read a space.

@@ -1,7 +1,10 @@
 //! *Identify*: the document that a request names, and what is held for it.
 
+use std::borrow::Cow;
+
 use http::Method;
 use http::request::Parts;
+use smallvec::{SmallVec, smallvec};
 
 use super::Rule;
 use super::fold::folded;
@@ -48,6 +51,9 @@ pub struct Identity {
     pub scope: Scope,
     /// True when it is the collection: all documents of the scope, which a GET shows as a list of ids.
     pub is_collection: bool,
+    /// Whether the target's query holds nothing but what names the document. Anything else may ask for a part of it, or
+    /// for another form of it.
+    pub is_plain: bool,
 }
 
 /// Why a request names no document. The texts are for clients and never quote the request.
@@ -69,24 +75,27 @@ const REGISTRATION: &str = "registration";
 struct Named<'r> {
     part: &'r Part,
     /// What names the document, exactly; `None` is what the target left out.
-    key: Vec<Option<String>>,
+    key: Texts<Option<Cow<'r, str>>>,
     /// The same, as the loosest server would compare it.
-    scope: Vec<String>,
+    scope: Texts<Cow<'r, str>>,
 }
+
+/// As many as an agent has; a parameter has one, and a path some.
+type Texts<T> = SmallVec<[T; 3]>;
 
 /// Names the document of a request to a guarded resource.
 ///
 /// The target alone does: it is refused where two servers could read it differently.
 pub fn identify(rule: &Rule, request: &Parts) -> Result<Identity, Unidentified> {
     let query = Parameters::read(request.uri.query().unwrap_or_default())?;
-    query.refuse_aliases(&known_parameters(&rule.naming))?;
+    query.refuse_aliases(known_parameters(&rule.naming))?;
     if let Some(text) = method_override::refusal(&request.headers, &query, rule.xapi) {
         return Err(Unidentified::Ambiguous(text.to_owned()));
     }
     if rule.xapi && request.headers.get_all(XAPI_VERSION).iter().count() > 1 {
         return Err(Unidentified::Ambiguous("X-Experience-API-Version is given more than once.".to_owned()));
     }
-    let parts: Vec<Named<'_>> = (rule.naming.identity.iter())
+    let parts: SmallVec<[Named<'_>; 4]> = (rule.naming.identity.iter())
         .map(|part| match part {
             Part::Path => named_by_path(rule, part, request.uri.path()),
             Part::Parameter { name, optional } => match query.value(name) {
@@ -100,15 +109,8 @@ pub fn identify(rule: &Rule, request: &Parts) -> Result<Identity, Unidentified> 
         Part::Parameter { name, optional: false } => query.value(name).is_none(),
         Part::Parameter { .. } | Part::Path => false,
     });
-    Ok(identity(rule, &parts, is_collection))
-}
-
-/// Whether a target's query holds nothing but what names the document. Anything else may ask for a part of it, or for
-/// another form of it.
-pub fn names_only_the_document(rule: &Rule, request: &Parts) -> bool {
-    let query = Parameters::read(request.uri.query().unwrap_or_default());
-    let names = known_parameters(&rule.naming);
-    query.is_ok_and(|query| query.names().all(|name| names.contains(&name)))
+    let is_plain = query.names().all(|name| known_parameters(&rule.naming).any(|known| known == name));
+    Ok(identity(rule, &parts, is_collection, is_plain))
 }
 
 /// A method override inside a body: some frameworks execute another method than the one of the request line.
@@ -118,23 +120,24 @@ pub fn overridden_in_body<B: AsRef<[u8]>>(request: &Parts, body: impl Fn() -> B)
     method_override::is_in_body(&request.method, &request.headers, body)
 }
 
-fn identity(rule: &Rule, parts: &[Named<'_>], is_collection: bool) -> Identity {
+fn identity(rule: &Rule, parts: &[Named<'_>], is_collection: bool, is_plain: bool) -> Identity {
     let key = parts.iter().flat_map(|named| named.key.iter().map(Option::as_deref));
     let in_scope = (rule.naming.scope.iter()).flat_map(|part| parts.iter().find(|named| named.part == part));
-    let scope = in_scope.flat_map(|named| named.scope.iter().map(String::as_str));
-    Identity { key: ResourceKey::new(&rule.name, key), scope: Scope::new(&rule.name, scope), is_collection }
+    let scope = in_scope.flat_map(|named| named.scope.iter().map(Cow::as_ref));
+    let (key, scope) = (ResourceKey::new(&rule.name, key), Scope::new(&rule.name, scope));
+    Identity { key, scope, is_collection, is_plain }
 }
 
 /// The query parameters that name something for a rule.
-fn known_parameters(naming: &Naming) -> Vec<&str> {
-    let parts = naming.identity.iter().chain(&naming.scope).filter_map(|part| match part {
-        Part::Path => None,
-        Part::Parameter { name, .. } => Some(name.as_str()),
-    });
-    let mut names: Vec<&str> = parts.chain(naming.agents.iter().map(String::as_str)).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
+fn known_parameters(naming: &Naming) -> impl Iterator<Item = &str> {
+    let of_identity = || {
+        naming.identity.iter().filter_map(|part| match part {
+            Part::Path => None,
+            Part::Parameter { name, .. } => Some(name.as_str()),
+        })
+    };
+    let agents = naming.agents.iter().map(String::as_str);
+    of_identity().chain(agents.filter(move |agent| !of_identity().any(|name| name == *agent)))
 }
 
 /// Whether a request that leaves out this part means all documents of the scope.
@@ -143,16 +146,16 @@ fn addresses_collection(rule: &Rule, part: &Part, request: &Parts) -> bool {
     is_last && !rule.naming.scope.contains(part) && rule.naming.collection.contains(&request.method)
 }
 
-fn named_by_path<'r>(rule: &Rule, part: &'r Part, path: &str) -> Result<Named<'r>, Unidentified> {
+fn named_by_path<'r>(rule: &Rule, part: &'r Part, path: &'r str) -> Result<Named<'r>, Unidentified> {
     let segments = rule
         .pattern
         .captured(path)
         .ok_or_else(|| Unidentified::Unnamed("The path is not one of this resource.".to_owned()))?;
-    let mut named = Named { part, key: Vec::new(), scope: Vec::new() };
+    let mut named = Named { part, key: Texts::new(), scope: Texts::new() };
     for segment in segments {
         let text = decoded_segment(segment)?;
-        named.scope.push(folded_segment(&text));
-        named.key.push(Some(text.into_owned()));
+        named.scope.push(folded_segment(&text).into());
+        named.key.push(Some(text));
     }
     Ok(named)
 }
@@ -161,25 +164,25 @@ fn named_by_value<'r>(
     rule: &Rule,
     part: &'r Part,
     name: &str,
-    value: &str,
+    value: &'r str,
 ) -> Result<Named<'r>, Unidentified> {
     if rule.naming.agents.iter().any(|agent| agent == name) {
         let agent = Agent::parse(value).map_err(|problem| not_an_agent(name, value, problem))?;
-        let key = agent.key().map(|text| Some(text.to_owned()));
-        let scope = agent.scope().map(|text| folded(&text));
+        let key = agent.key().map(|text| Some(Cow::Owned(text.to_owned())));
+        let scope = agent.scope().map(|text| Cow::Owned(folded(&text).into_owned()));
         return Ok(Named { part, key: key.into(), scope: scope.into() });
     }
-    let mut exact = value.to_owned();
+    let mut exact = Cow::Borrowed(value);
     if rule.xapi && name == REGISTRATION {
         if !is_uuid(value) {
             return Err(Unidentified::Unnamed(format!("The query parameter \"{name}\" is not a UUID.")));
         }
-        exact.make_ascii_lowercase();
+        exact = value.to_ascii_lowercase().into();
     }
     if value.is_empty() && !may_be_empty(rule, part) {
         return Err(Unidentified::Unnamed(format!("The query parameter \"{name}\" is empty.")));
     }
-    Ok(Named { part, key: vec![Some(exact)], scope: vec![folded(value)] })
+    Ok(Named { part, key: smallvec![Some(exact)], scope: smallvec![folded(value)] })
 }
 
 /// Whether an empty value names something: what xAPI calls an id does (stateId, profileId; each the last part), and of
@@ -219,7 +222,7 @@ fn is_uuid(text: &str) -> bool {
 impl<'r> Named<'r> {
     fn absent(part: &'r Part) -> Self {
         // The scope of what is empty, since some servers take the one for the other.
-        Self { part, key: vec![None], scope: vec![String::new()] }
+        Self { part, key: smallvec![None], scope: smallvec![Cow::Borrowed("")] }
     }
 }
 
@@ -345,7 +348,9 @@ mod tests {
             for method in [Method::GET, Method::PUT, Method::POST, Method::DELETE] {
                 let mut request = request(method, &target);
                 request.headers.insert(XAPI_VERSION, "2.0.0".parse().expect("a value"));
-                assert_eq!(identify(&state(), &request), Ok(expected.clone()), "{target}");
+                let identity = identify(&state(), &request).expect("named");
+                assert_eq!(identity.is_plain, !target.contains("cachebuster"), "{target}");
+                assert_eq!(Identity { is_plain: true, ..identity }, expected, "{target}");
             }
         }
     }
@@ -515,7 +520,9 @@ mod tests {
         let named = |target: &str| identify(&note(), &request(Method::PUT, target));
         let plain = named("/api/bob/notes/5").expect("named");
         for same in ["/api/bob/notes/5?x=1", "/api/%62ob/notes/5", "http://h/api/bob/notes/%35"] {
-            assert_eq!(named(same), Ok(plain.clone()), "{same}");
+            let identity = named(same).expect("named");
+            assert_eq!(identity.is_plain, !same.contains('?'), "{same}");
+            assert_eq!(Identity { is_plain: true, ..identity }, plain, "{same}");
         }
         for alike in
             ["/api/Bob/notes/5", "/api/bob/notes/5;v=1", "/api/bob/notes/5.json", "/api/bob/notes/5?lang="]

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
-
 use super::fold::folded;
 use super::identity::Unidentified;
 
@@ -14,7 +12,8 @@ pub(super) struct Parameters<'q>(Vec<Parameter<'q>>);
 #[derive(Debug)]
 struct Parameter<'q> {
     name: Cow<'q, str>,
-    folded_name: String,
+    /// Its name as the loosest framework would read it, where that is more than another letter case.
+    folded_name: Option<String>,
     value: Cow<'q, str>,
 }
 
@@ -27,7 +26,8 @@ impl<'q> Parameters<'q> {
         let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decoded(name)?, decoded(value)?);
-            Ok(Parameter { folded_name: folded_name(&name), name, value })
+            let folded_name = (!is_plain(&name)).then(|| folded_name(&name));
+            Ok(Parameter { name, folded_name, value })
         });
         pairs.collect::<Result<_, _>>().map(Self)
     }
@@ -43,15 +43,18 @@ impl<'q> Parameters<'q> {
     }
 
     /// Refuses a query in which one of these names stands twice, or in a form that some servers take for it.
-    pub(super) fn refuse_aliases(&self, names: &[&str]) -> Result<(), Unidentified> {
+    pub(super) fn refuse_aliases<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Result<(), Unidentified> {
         for known in names {
-            let folded_known = folded_name(known);
-            let mut similar = self.0.iter().filter(|given| given.folded_name == folded_known);
+            let read = if is_plain(known) { Cow::Borrowed(known) } else { folded_name(known).into() };
+            let mut similar = self.0.iter().filter(|given| given.resembles(&read));
             let Some(given) = similar.next() else { continue };
             if similar.next().is_some() {
                 return Err(ambiguous(&format!("The query parameter \"{known}\" is given more than once.")));
             }
-            if given.name != *known {
+            if given.name != known {
                 return Err(ambiguous(&format!("A query parameter is written almost as \"{known}\" is.")));
             }
             if given.value.contains('\0') {
@@ -65,25 +68,62 @@ impl<'q> Parameters<'q> {
 
     /// Whether there is a parameter that some server may take for one of this name.
     pub(super) fn resembles(&self, name: &str) -> bool {
-        self.0.iter().any(|given| given.folded_name == name)
+        self.0.iter().any(|given| given.resembles(name))
+    }
+}
+
+impl Parameter<'_> {
+    /// Whether the loosest framework would read its name as this one, of which the letter case does not count.
+    fn resembles(&self, name: &str) -> bool {
+        self.folded_name.as_deref().unwrap_or(&self.name).eq_ignore_ascii_case(name)
     }
 }
 
 /// Decodes one segment of a path strictly (RFC 3986 §2.1).
 pub(super) fn decoded_segment(text: &str) -> Result<Cow<'_, str>, Unidentified> {
-    if !text.contains('%') {
+    decoded_but_for(text, |_| None)
+}
+
+/// Decodes a name or a value strictly: `+` is a space.
+fn decoded(text: &str) -> Result<Cow<'_, str>, Unidentified> {
+    decoded_but_for(text, |byte| (byte == b'+').then_some(b' '))
+}
+
+/// Decodes every `%xx`, and reads some bytes as others; nothing else may stand behind a `%`, and all of it is UTF-8.
+fn decoded_but_for(text: &str, read: impl Fn(u8) -> Option<u8>) -> Result<Cow<'_, str>, Unidentified> {
+    let bytes = text.as_bytes();
+    let Some(first) = bytes.iter().position(|byte| *byte == b'%' || read(*byte).is_some()) else {
         return Ok(Cow::Borrowed(text));
-    }
-    let is_encoded = |rest: &str| {
-        let digits = rest.as_bytes().get(..2);
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
-    if !text.split('%').skip(1).all(is_encoded) {
-        return Err(ambiguous("Invalid percent-encoding: every '%' is followed by two hexadecimal digits."));
+    let mut decoded = Vec::with_capacity(bytes.len());
+    decoded.extend_from_slice(&bytes[..first]);
+    let mut rest = &bytes[first..];
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte == b'%' {
+            let (byte, after) = encoded_byte(rest).ok_or_else(|| {
+                ambiguous("Invalid percent-encoding: every '%' is followed by two hexadecimal digits.")
+            })?;
+            decoded.push(byte);
+            rest = after;
+        } else {
+            decoded.push(read(*byte).unwrap_or(*byte));
+        }
     }
-    percent_decode_str(text)
-        .decode_utf8()
-        .map_err(|_| ambiguous("Invalid percent-encoding: what is encoded is not UTF-8."))
+    let text = String::from_utf8(decoded);
+    text.map(Cow::Owned).map_err(|_| ambiguous("Invalid percent-encoding: what is encoded is not UTF-8."))
+}
+
+/// The byte that two hexadecimal digits stand for, and what follows them.
+fn encoded_byte(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (digits, after) = text.split_first_chunk::<2>()?;
+    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
+    Some((u8::try_from(high? << 4 | low?).ok()?, after))
+}
+
+/// Whether every framework reads a name as it is written, letter case apart.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// A name as the loosest framework would read it.
@@ -93,14 +133,6 @@ pub(super) fn folded_name(name: &str) -> String {
     let name = folded(name.split('\0').next().unwrap_or_default());
     let name = name.split('[').next().unwrap_or_default();
     name.trim_start_matches('?').trim().replace(['.', ' '], "_")
-}
-
-/// Decodes a name or a value strictly: `+` is a space.
-fn decoded(text: &str) -> Result<Cow<'_, str>, Unidentified> {
-    if !text.contains('+') {
-        return decoded_segment(text);
-    }
-    decoded_segment(&text.replace('+', " ")).map(|text| Cow::Owned(text.into_owned()))
 }
 
 fn ambiguous(text: &str) -> Unidentified {
@@ -129,7 +161,7 @@ mod tests {
             ("idx=a", None),
         ] {
             let parameters = Parameters::read(query).expect(query);
-            assert_eq!(parameters.refuse_aliases(&["id"]), Ok(()), "{query}");
+            assert_eq!(parameters.refuse_aliases(["id"]), Ok(()), "{query}");
             assert_eq!(parameters.value("id"), value, "{query}");
         }
     }
@@ -165,17 +197,17 @@ mod tests {
             "user_id=a%00",
         ] {
             let parameters = Parameters::read(alias).expect(alias);
-            assert!(parameters.refuse_aliases(&["user_id"]).is_err(), "{alias}");
+            assert!(parameters.refuse_aliases(["user_id"]).is_err(), "{alias}");
         }
         let others = Parameters::read("userid=a&user=b&id=c&id=d").expect("a form");
-        assert_eq!(others.refuse_aliases(&["user_id"]), Ok(()));
+        assert_eq!(others.refuse_aliases(["user_id"]), Ok(()));
     }
 
     proptest! {
         #[test]
         fn any_query_is_read_without_a_panic(query: String) {
             if let Ok(parameters) = Parameters::read(&query) {
-                let _ = parameters.refuse_aliases(&["id"]);
+                let _ = parameters.refuse_aliases(["id"]);
             }
         }
 

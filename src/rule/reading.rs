@@ -26,7 +26,8 @@ const STEPS: [Step; 7] =
 /// Whether every server reads a path as it is written, letter case and what stands at its end apart.
 pub(super) fn is_plain(path: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b';' | b'\\');
-    path.bytes().all(is_plain) && !path.contains("//") && !path.contains("/.")
+    let is_odd = |pair: &[u8]| matches!(pair, b"//" | b"/.");
+    path.bytes().all(is_plain) && !path.as_bytes().windows(2).any(is_odd)
 }
 
 /// All readings of a path; the first is the path as it is written.

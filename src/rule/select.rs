@@ -6,6 +6,7 @@ use http::request::Parts;
 
 use super::Rule;
 use super::identity::Part;
+use super::pattern::{Loose, Segments};
 use super::reading::{TooMany, is_plain, readings};
 
 /// The rules of a configuration. Of those that fit a path, the one that leaves the least open stands for it, and the
@@ -30,43 +31,46 @@ impl Rules {
     /// The path as it is written decides, unless some server could read it as another guarded path.
     pub fn select(&self, request: &Parts) -> Selection<'_> {
         let path = request.uri.path();
-        let exact = self.least_open(|rule| rule.pattern.fits(path));
+        let written = Segments::of(path.as_bytes());
+        let fits = |rule: &Rule| written.as_ref().and_then(|path| rule.pattern.fits(path));
+        let exact = self.least_open(|rule| fits(rule).is_some()).map(|rule| (rule, fits(rule)));
         let mistaken = if is_plain(path) {
-            self.mistaken(exact, path, path.as_bytes())
+            self.mistaken(exact, path.as_bytes())
         } else {
             match readings(path) {
-                Ok(readings) => readings.iter().find_map(|reading| self.mistaken(exact, path, reading)),
-                Err(TooMany) => exact.or(self.0.first()),
+                Ok(readings) => readings.iter().find_map(|reading| self.mistaken(exact, reading)),
+                Err(TooMany) => exact.map(|(rule, _)| rule).or(self.0.first()),
             }
         };
         match (mistaken, exact) {
             (Some(rule), _) => Selection::Ambiguous(rule, ambiguous(rule)),
-            (None, Some(rule)) => Selection::Guarded(rule),
+            (None, Some((rule, _))) => Selection::Guarded(rule),
             (None, None) => Selection::Relay,
         }
     }
 
-    /// The rule for which some server would mistake the path in this reading, when it is not the one that fits exactly.
+    /// The rule for which some server would mistake the path in this reading, when it is not the one that fits exactly, of
+    /// which it is known how many segments it leaves open.
     ///
     /// Where segments of the path name the document, a reading in which there are more of them or fewer, or none, is
     /// another document, so that even the exact rule can be mistaken.
     fn mistaken<'a>(
         &'a self,
-        exact: Option<&'a Arc<Rule>>,
-        path: &str,
+        exact: Option<(&'a Arc<Rule>, Option<usize>)>,
         reading: &[u8],
     ) -> Option<&'a Arc<Rule>> {
-        let read = self.least_open(|rule| rule.pattern.fits_folded(reading).is_some());
-        let Some(exact) = exact else { return read };
-        let open = exact.pattern.fits_folded(reading);
+        let loose = Loose::of(reading);
+        let fits = |rule: &Rule| loose.as_ref().and_then(|reading| rule.pattern.fits_folded(reading));
+        let read = self.least_open(|rule| fits(rule).is_some());
+        let Some((exact, open_as_written)) = exact else { return read };
+        let open = fits(exact);
         let is_closer =
             |read: &Arc<Rule>| open.is_none() || read.pattern.openness() < exact.pattern.openness();
         if let Some(closer) = read.filter(|read| is_closer(read)) {
             return Some(closer);
         }
         let path_names_the_document = exact.naming.identity.contains(&Part::Path);
-        let open_as_written = || exact.pattern.captured(path).map(|segments| segments.len());
-        (path_names_the_document && open != open_as_written()).then_some(exact)
+        (path_names_the_document && open != open_as_written).then_some(exact)
     }
 
     fn least_open(&self, fits: impl Fn(&Rule) -> bool) -> Option<&Arc<Rule>> {

@@ -80,16 +80,21 @@ impl fmt::Debug for Credentials {
 /// Whether the request is signed as a whole, so that its credentials are worth nothing in another request.
 pub fn is_signed(request: &Parts) -> bool {
     let by_scheme = request.headers.get_all(AUTHORIZATION).iter().any(|value| {
-        let scheme: Vec<u8> = value.as_bytes().trim_ascii_start().to_ascii_lowercase();
-        let scheme = scheme.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
-        SIGNING_SCHEMES.iter().any(|signing| scheme == signing.as_bytes())
-            || SIGNING_FAMILIES.iter().any(|family| scheme.starts_with(family.as_bytes()))
+        let text = value.as_bytes().trim_ascii_start();
+        let scheme = text.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        let is_of = |family: &str| {
+            scheme.get(..family.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(family.as_bytes()))
+        };
+        SIGNING_SCHEMES.iter().any(|signing| scheme.eq_ignore_ascii_case(signing.as_bytes()))
+            || SIGNING_FAMILIES.into_iter().any(is_of)
     });
-    let parameters = || request.uri.query().unwrap_or_default().split('&');
-    let name = |parameter: &str| parameter.split('=').next().unwrap_or_default().to_ascii_lowercase();
+    let is_signing = |parameter: &[u8]| {
+        let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
+        SIGNING_PARAMETERS.iter().any(|signing| name.eq_ignore_ascii_case(signing.as_bytes()))
+    };
     by_scheme
         || SIGNATURES.iter().any(|field| request.headers.contains_key(field))
-        || parameters().any(|parameter| SIGNING_PARAMETERS.contains(&name(parameter).as_str()))
+        || request.uri.query().unwrap_or_default().as_bytes().split(|byte| *byte == b'&').any(is_signing)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::header::ETAG;
 use http::{HeaderMap, HeaderValue};
 
+use super::hex::hex;
+
 /// A well-formed entity-tag: `[ W/ ] DQUOTE *etagc DQUOTE` (RFC 9110 §8.8.3).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EntityTag {
@@ -25,12 +27,7 @@ pub enum Comparison {
 impl EntityTag {
     /// The strong entity-tag whose opaque-tag is the digest in lower-case hexadecimal.
     pub fn from_digest(digest: &[u8]) -> Self {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let opaque: Vec<u8> = digest
-            .iter()
-            .flat_map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0x0f)]])
-            .collect();
-        Self { weak: false, opaque: Bytes::from(opaque) }
+        Self { weak: false, opaque: hex(digest).into() }
     }
 
     /// An entity-tag with this opaque-tag, or nothing when the bytes cannot stand in one.

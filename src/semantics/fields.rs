@@ -30,18 +30,18 @@ pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Fields that some frameworks read as another method than the one of the request line.
-pub const METHOD_OVERRIDES: [HeaderName; 3] = [
+pub static METHOD_OVERRIDES: [HeaderName; 3] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-http-method"),
     HeaderName::from_static("x-method-override"),
 ];
 
 /// The precondition fields of RFC 9110 §13.1.
-pub const PRECONDITIONS: [HeaderName; 5] =
+pub static PRECONDITIONS: [HeaderName; 5] =
     [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE];
 
 /// Fields that concern one connection and are never passed on (RFC 9110 §7.6.1).
-const HOP_BY_HOP: [HeaderName; 9] = [
+static HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     KEEP_ALIVE,
     PROXY_CONNECTION,
@@ -71,18 +71,34 @@ pub fn digest(fields: &HeaderMap, names: &[HeaderName]) -> u128 {
 /// Trailer stays when the body's trailers are passed on too, so the caller says so. Transfer-Encoding overrides
 /// Content-Length, which is then another body's length and must not go on either (RFC 9112 §6.3).
 pub fn strip_hop_by_hop(fields: &mut HeaderMap, keep_trailer: bool) {
-    if fields.contains_key(TRANSFER_ENCODING) {
+    // Looked for in one pass, since few messages have more than one of them and each removal is a search.
+    let found: Vec<HeaderName> = fields.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned().collect();
+    if found.contains(&TRANSFER_ENCODING) {
         fields.remove(CONTENT_LENGTH);
     }
-    let named: Vec<HeaderName> = connection_options(fields).filter_map(|name| name.parse().ok()).collect();
-    for name in named {
-        fields.remove(name);
-    }
-    for name in HOP_BY_HOP {
-        if !(keep_trailer && name == TRAILER) {
+    if found.contains(&CONNECTION) {
+        let options = connection_options(fields).filter(|option| !is_well_known(option));
+        let named: Vec<HeaderName> = options.filter_map(|name| name.parse().ok()).collect();
+        for name in named {
             fields.remove(name);
         }
     }
+    for name in found.iter().filter(|name| !(keep_trailer && **name == TRAILER)) {
+        fields.remove(name);
+    }
+}
+
+/// Takes out these fields. One pass tells which are there, since few are and each removal is a search.
+pub fn remove_all(fields: &mut HeaderMap, names: &[HeaderName]) {
+    let found: Vec<HeaderName> = fields.keys().filter(|name| names.contains(name)).cloned().collect();
+    for name in found {
+        fields.remove(name);
+    }
+}
+
+/// Connection options that name no field, or one that goes anyway.
+fn is_well_known(option: &str) -> bool {
+    ["keep-alive", "close", "upgrade", "te"].iter().any(|known| option.eq_ignore_ascii_case(known))
 }
 
 /// The first connection option that would take away a field on which the guard depends, if there is one.

@@ -6,6 +6,7 @@ pub mod cors;
 pub mod credentials;
 pub mod entity_tag;
 pub mod fields;
+pub mod hex;
 pub mod last_modified;
 pub mod preconditions;
 pub mod put;

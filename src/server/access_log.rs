@@ -59,7 +59,7 @@ fn json_line(outcome: &Outcome, sent: u64) -> String {
     line.insert("time".into(), json!(now().to_string()));
     line.insert("client".into(), json!(outcome.client.address.to_string()));
     line.insert("method".into(), json!(outcome.method.as_str()));
-    line.insert("path".into(), json!(outcome.path));
+    line.insert("path".into(), json!(outcome.said.path()));
     line.insert("protocol".into(), json!(format!("{:?}", outcome.protocol)));
     line.insert("status".into(), json!(outcome.code()));
     line.insert("request_id".into(), json!(outcome.request_id.as_str()));
@@ -67,9 +67,9 @@ fn json_line(outcome: &Outcome, sent: u64) -> String {
     line.insert("bytes_received".into(), json!(outcome.received.load(Ordering::Relaxed)));
     line.insert("duration_ms".into(), milliseconds(outcome.began.elapsed()));
     let mut known = |name: &str, value: Option<Value>| value.map(|value| line.insert(name.into(), value));
-    known("authority", outcome.authority.as_deref().map(Value::from));
-    known("user_agent", outcome.user_agent.as_deref().map(Value::from));
-    known("x_forwarded_for", outcome.forwarded_for.as_deref().map(Value::from));
+    known("authority", outcome.said.authority().map(Value::from));
+    known("user_agent", outcome.said.user_agent().map(Value::from));
+    known("x_forwarded_for", outcome.said.forwarded_for().map(Value::from));
     known("trace_id", outcome.trace.map(|trace| format!("{:032x}", trace.trace_id).into()));
     known("resource", outcome.resource.as_deref().map(Value::from));
     known("mode", outcome.mode.map(|mode| mode.as_str().into()));
@@ -94,7 +94,7 @@ fn text_line(outcome: &Outcome, sent: u64) -> String {
         "{} {} {} {} {sent}B {:.1}ms {} {why}{observed} {}",
         now(),
         outcome.method,
-        outcome.path,
+        outcome.said.path(),
         outcome.code(),
         duration.as_secs_f64() * 1000.0,
         outcome.resource.as_deref().unwrap_or("-"),

@@ -21,6 +21,7 @@ use crate::exchange::detached::Detached;
 use crate::exchange::outcome::Outcome;
 use crate::net::client::{Address, Client};
 use crate::net::socket::Socket;
+use crate::net::timers::Timers;
 use crate::semantics::credentials::Certificate;
 
 /// How HTTP/2 begins (RFC 9113 §3.4), which no request of HTTP/1.1 does.
@@ -71,6 +72,11 @@ impl Connection {
         }
     }
 
+    /// What heads of requests are waited for with.
+    pub(super) fn timers(&self) -> Timers {
+        self.exchanges.timers.clone()
+    }
+
     /// Serves it until it ends, or until draining begins and its exchanges are over.
     pub(super) async fn serve(mut self, socket: Socket, address: Address) {
         let opened = tokio::select! {
@@ -81,9 +87,9 @@ impl Connection {
             Ok(Some(Opened { stream, version, certificate })) => {
                 self.certificate = certificate;
                 let client = Client {
-                    address,
                     is_secure: self.terms.tls.is_some(),
                     is_believed: self.terms.settings.believes(address),
+                    ..Client::of(address)
                 };
                 match version {
                     Version::HTTP_2 => http2::serve(stream, client, self).await,
@@ -148,7 +154,7 @@ impl Connection {
         let mut outcome = Outcome::of(&request, client);
         outcome.span = self.records.traces.as_ref().and_then(|traces| traces.begin(outcome.trace));
         let (records, drain) = (self.records.clone(), self.drain.clone());
-        let mut record = Record { outcome, sent: 0, records, drain };
+        let mut record = Box::new(Record { outcome, sent: 0, records, drain });
         async move {
             let answer = exchange.serve(&detached, request, &mut record.outcome).await;
             answer.map(|body| Logged::new(body, record))

@@ -3,11 +3,12 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 
 use super::ahead::Ahead;
 use super::connection::Connection;
@@ -21,7 +22,7 @@ pub(super) async fn serve(stream: Ahead<Line>, client: Client, with: Connection)
     let settings = &terms.settings;
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
+        .timer(with.timers())
         .header_read_timeout(settings.header_timeout)
         .max_buf_size(settings.header_max)
         .preserve_header_case(true);
@@ -29,15 +30,15 @@ pub(super) async fn serve(stream: Ahead<Line>, client: Client, with: Connection)
     let opens = Arc::clone(&opened);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let switch = hyper::upgrade::on(&mut request);
-        let (answer, opens) = (with.answer(request, client), Arc::clone(&opens));
-        async move {
-            let mut answer = answer.await;
+        let opens = Arc::clone(&opens);
+        // On the heap, because the HTTP library moves it about.
+        Box::pin(with.answer(request, client.clone())).map(move |mut answer| {
             if let Some((tunnel, record)) = answer.body_mut().take_tunnel() {
                 let opening = Opening { switch, tunnel, record };
                 *opens.lock().unwrap_or_else(PoisonError::into_inner) = Some(opening);
             }
             Ok::<_, Infallible>(answer)
-        }
+        })
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);

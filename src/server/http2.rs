@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -51,8 +52,10 @@ pub(super) async fn serve(stream: Ahead<Line>, client: Client, with: Connection)
         .keep_alive_timeout(settings.header_timeout);
     let under_way = Arc::clone(&streams);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (answer, stream) = (with.answer(request, client), under_way.open());
-        async move { Ok::<_, Infallible>(answer.await.map(|body| stream.watch(body))) }
+        let stream = under_way.open();
+        // On the heap, because the HTTP library moves it about.
+        Box::pin(with.answer(request, client.clone()))
+            .map(|answer| Ok::<_, Infallible>(answer.map(|body| stream.watch(body))))
     });
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut patience = settings.header_timeout;

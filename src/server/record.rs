@@ -36,17 +36,17 @@ impl Drop for Record {
 /// The body of an answer; with its end, the exchange is over.
 pub(super) struct Logged {
     body: AnswerBody,
-    /// There until it is handed to a tunnel.
-    record: Option<Record>,
+    /// There until it is handed to a tunnel. On the heap, because the HTTP library moves bodies about.
+    record: Option<Box<Record>>,
 }
 
 impl Logged {
-    pub(super) fn new(body: AnswerBody, record: Record) -> Self {
+    pub(super) fn new(body: AnswerBody, record: Box<Record>) -> Self {
         Self { body, record: Some(record) }
     }
 
     /// The tunnel that follows this answer, if one does, and the record, which is taken when the tunnel ends.
-    pub(super) fn take_tunnel(&mut self) -> Option<(Tunnel, Record)> {
+    pub(super) fn take_tunnel(&mut self) -> Option<(Tunnel, Box<Record>)> {
         if !matches!(self.body, AnswerBody::Tunnel(_)) {
             return None;
         }

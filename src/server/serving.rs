@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::Settings;
 use super::tls::Acceptor;
 use crate::exchange::Exchange;
+use crate::net::timers::Timers;
 
 /// How connections are served. Each keeps what it came with, which is nothing that is known of documents.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ impl fmt::Debug for Serving {
 pub(super) struct Served {
     current: Mutex<Current>,
     writes: TaskTracker,
+    /// What heads of requests are waited for with.
+    pub(super) timers: Timers,
 }
 
 #[derive(Debug)]
@@ -52,7 +55,8 @@ impl Served {
         let writes = TaskTracker::new();
         let serving = Arc::clone(&served.borrow_and_update());
         let exchange = (serving.exchange)(writes.clone());
-        Self { current: Mutex::new(Current { served, serving, exchange }), writes }
+        let current = Mutex::new(Current { served, serving, exchange });
+        Self { current, writes, timers: Timers::default() }
     }
 
     /// What a request is seen through with that begins at this moment.

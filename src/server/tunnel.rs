@@ -22,7 +22,7 @@ pub(super) struct Opening {
     /// Where its connection comes from, once the promise has been sent.
     pub(super) switch: OnUpgrade,
     pub(super) tunnel: Tunnel,
-    pub(super) record: Record,
+    pub(super) record: Box<Record>,
 }
 
 /// A client's side, of which it is known when something last came or went.

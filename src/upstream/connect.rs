@@ -49,6 +49,12 @@ pub(super) struct Sending {
 }
 
 impl Connection {
+    /// Whether another request can be sent on it. One that has answered needs a moment at most to come back, and one that
+    /// was closed says so at once.
+    pub(super) async fn is_ready(&mut self, moment: Duration) -> bool {
+        self.sender.is_ready() || matches!(timeout(moment, self.sender.ready()).await, Ok(Ok(())))
+    }
+
     /// Whether the last exchange is over in both directions. An answer may come before its request has been sent whole.
     pub(super) fn is_idle(&self) -> bool {
         self.sender.is_ready() && !self.sending.has_more()

@@ -47,7 +47,7 @@ pub enum Answered {
     Whole(Contents),
     /// The rest is yet to come: it is larger than may be held, and the upstream is long done with the write then; or it
     /// was not waited for.
-    Streamed(Streamed),
+    Streamed(Box<Streamed>),
 }
 
 impl Pool {
@@ -105,10 +105,14 @@ impl Pool {
         answer_max: Option<u64>,
     ) -> Result<Response<Answered>, Unanswered> {
         let time = self.settings().response_timeout;
-        let (head, body) = lease.send(request, time).await?.into_parts();
+        let (mut head, body) = lease.send(request, time).await?.into_parts();
+        if let Some(took) = lease.took() {
+            // Its connection is given back before the answer goes on.
+            head.extensions.insert(took);
+        }
         let body = Paced::new(body, time);
         let Some(answer_max) = answer_max else {
-            return Ok(Response::from_parts(head, Answered::Streamed(Streamed::new(body, lease))));
+            return Ok(Response::from_parts(head, Answered::Streamed(Box::new(Streamed::new(body, lease)))));
         };
         // A scope must not be held for as long as an upstream cares to trickle.
         let collected = timeout(time, body.collect(answer_max, self.reads())).await;
@@ -118,7 +122,7 @@ impl Pool {
                 Answered::Whole(contents)
             }
             Ok(Collected::TooLarge(body) | Collected::OverBudget(body)) => {
-                Answered::Streamed(Streamed::new(body, lease))
+                Answered::Streamed(Box::new(Streamed::new(body, lease)))
             }
             Err(broken) => return Err(Unanswered { failure: interrupted(broken), unsent: None }),
         };

@@ -109,16 +109,20 @@ impl Intake {
     }
 }
 
-/// Reads contents that are at hand as a whole: gives them identity-coded, and what the resource holds.
+/// Reads contents that are at hand as a whole: gives them identity-coded where they are not, and what the resource holds.
 ///
 /// Nothing, when they are coded in a way that cannot be undone within the bound.
 pub fn take_in(
     fields: &HeaderMap,
     contents: &Contents,
     reading: &Reading<'_>,
-) -> Option<(Contents, Representation)> {
+) -> Option<(Option<Contents>, Representation)> {
     let mut intake = Intake::new(fields, reading).ok()?;
-    let is_identity = intake.decoder.is_identity();
+    if intake.decoder.is_identity() {
+        contents.pieces().for_each(|piece| intake.take(piece));
+        let (_nothing, found) = intake.finish(fields, reading.absent).ok()?;
+        return Some((None, found));
+    }
     let mut decoded = Contents::default();
     for piece in contents.pieces() {
         decoded.push(intake.push(piece.clone()).ok()?);
@@ -126,7 +130,7 @@ pub fn take_in(
     let (last, found) = intake.finish(fields, reading.absent).ok()?;
     decoded.push(last);
     // Trailers stay with the contents they came with.
-    Some((if is_identity { contents.clone() } else { decoded.in_place_of(contents) }, found))
+    Some((Some(decoded.in_place_of(contents)), found))
 }
 
 #[cfg(test)]

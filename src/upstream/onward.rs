@@ -14,7 +14,7 @@ use crate::guard::verdict::Onward;
 use crate::net::client::Client;
 use crate::semantics::fields::{
     PRECONDITIONS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID, XAPI_VERSION,
-    strip_hop_by_hop,
+    remove_all, strip_hop_by_hop,
 };
 
 /// Marks a question that a service asks: no signature of the writer's binds it to an envelope.
@@ -137,9 +137,7 @@ pub fn streamed_body(fields: &mut HeaderMap, body: &impl Body) {
 }
 
 fn without_conditions(fields: &mut HeaderMap) {
-    for name in PRECONDITIONS {
-        fields.remove(name);
-    }
+    remove_all(fields, &PRECONDITIONS);
     fields.remove(RANGE);
 }
 
@@ -177,12 +175,7 @@ fn forget_way(fields: &mut HeaderMap) {
 
 /// Adds where the request comes from, where it has an address, and what it asked for.
 fn forwarded(fields: &mut HeaderMap, client: &Client) {
-    let so_far = fields.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    let client_address = client.address.ip().map(|ip| ip.to_string());
-    let hops: Vec<&str> = so_far.chain(client_address.as_deref()).collect();
-    if !hops.is_empty()
-        && let Ok(hops) = HeaderValue::from_str(&hops.join(", "))
-    {
+    if let Some(hops) = hops(fields, client) {
         fields.insert(X_FORWARDED_FOR, hops);
     }
     let scheme = if client.is_secure { "https" } else { "http" };
@@ -190,6 +183,18 @@ fn forwarded(fields: &mut HeaderMap, client: &Client) {
     if let Some(host) = fields.get(HOST).cloned() {
         fields.entry(X_FORWARDED_HOST).or_insert(host);
     }
+}
+
+/// Whom the request has come from so far, the client last.
+fn hops(fields: &HeaderMap, client: &Client) -> Option<HeaderValue> {
+    let mut so_far =
+        fields.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).peekable();
+    if so_far.peek().is_none() {
+        return client.forwarded.clone();
+    }
+    let client = client.forwarded.as_ref().and_then(|client| client.to_str().ok());
+    let hops: Vec<&str> = so_far.chain(client).collect();
+    HeaderValue::try_from(hops.join(", ")).ok()
 }
 
 fn accepts_trailers(value: &HeaderValue) -> bool {

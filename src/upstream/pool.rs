@@ -9,8 +9,10 @@ use tokio::time::{Instant, timeout};
 use super::Settings;
 use super::connect::{Connection, connect};
 use super::failure::Failure;
+use super::send::Took;
 use super::tls::Connector;
 use crate::body::budget::Budget;
+use crate::net::timers::Timers;
 
 /// How long a connection may have been idle to be trusted with something that cannot be sent twice.
 ///
@@ -29,6 +31,8 @@ pub struct Pool {
     exchanges: Arc<Semaphore>,
     /// What the upstream sends is charged to; shared by all cores.
     reads: Arc<Budget>,
+    /// What its answers are waited for with.
+    pub(super) timers: Timers,
 }
 
 #[derive(Debug)]
@@ -52,7 +56,9 @@ pub struct Lease {
     pub(super) connection: Option<Connection>,
     /// Whether the connection has answered before: it may have been closed since.
     pub(super) reused: bool,
-    pool: Arc<Pool>,
+    /// How long the last answer on it took.
+    pub(super) took: Option<Took>,
+    pub(super) pool: Arc<Pool>,
     exchange: Option<OwnedSemaphorePermit>,
 }
 
@@ -69,7 +75,7 @@ impl Pool {
         reads: Arc<Budget>,
         tls: Option<Arc<Connector>>,
     ) -> Arc<Self> {
-        Arc::new(Self { settings, tls, idle: Mutex::default(), exchanges, reads })
+        Arc::new(Self { settings, tls, idle: Mutex::default(), exchanges, reads, timers: Timers::default() })
     }
 
     /// What contents that the upstream sends are charged to.
@@ -90,9 +96,7 @@ impl Pool {
             Purpose::Once => FRESH,
         };
         while let Some(mut connection) = self.take_idle(oldest) {
-            // It has answered and needs a moment at most to come back; a closed one says so at once.
-            let ready = timeout(self.settings.connect_timeout, connection.sender.ready()).await;
-            if matches!(ready, Ok(Ok(()))) {
+            if connection.is_ready(self.settings.connect_timeout).await {
                 return Ok(self.lease(connection, true, exchange));
             }
             connection.task.abort();
@@ -107,12 +111,16 @@ impl Pool {
     }
 
     async fn begin(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        if let Ok(exchange) = Arc::clone(&self.exchanges).try_acquire_owned() {
+            return Ok(exchange);
+        }
         let begun = timeout(self.settings.connect_timeout, Arc::clone(&self.exchanges).acquire_owned()).await;
         begun.ok().and_then(Result::ok).ok_or(Failure::ConnectionLimit)
     }
 
     async fn connect(self: &Arc<Self>, exchange: OwnedSemaphorePermit) -> Result<Lease, Failure> {
-        let connection = connect(&self.settings, self.tls.as_deref()).await?;
+        // On the heap, because few exchanges need it and all of them would have to hold its state.
+        let connection = Box::pin(connect(&self.settings, self.tls.as_deref())).await?;
         Ok(self.lease(connection, false, exchange))
     }
 
@@ -122,21 +130,24 @@ impl Pool {
         reused: bool,
         exchange: OwnedSemaphorePermit,
     ) -> Lease {
-        Lease { connection: Some(connection), reused, pool: Arc::clone(self), exchange: Some(exchange) }
+        let (connection, exchange) = (Some(connection), Some(exchange));
+        Lease { connection, reused, took: None, pool: Arc::clone(self), exchange }
     }
 
     /// The last used connection that is open and young enough. What is too old for anything is closed.
     fn take_idle(&self, oldest: Duration) -> Option<Connection> {
+        let now = Instant::now();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|idle| {
-            let keep =
-                !idle.connection.sender.is_closed() && idle.since.elapsed() < self.settings.idle_timeout;
-            if !keep {
-                idle.connection.task.abort();
+        // They stand in the order in which they were given back.
+        let old = idle.partition_point(|idle| now - idle.since >= self.settings.idle_timeout);
+        idle.drain(..old).for_each(|old| old.connection.task.abort());
+        while let Some(last) = idle.pop_if(|idle| now - idle.since < oldest) {
+            if !last.connection.sender.is_closed() {
+                return Some(last.connection);
             }
-            keep
-        });
-        idle.pop_if(|idle| idle.since.elapsed() < oldest).map(|idle| idle.connection)
+            last.connection.task.abort();
+        }
+        None
     }
 
     fn put_idle(&self, connection: Connection) {
@@ -155,6 +166,11 @@ impl Lease {
         &self.pool.settings
     }
 
+    /// How long the last answer on it took to its head.
+    pub fn took(&self) -> Option<Took> {
+        self.took
+    }
+
     /// The answer has come whole: the connection may serve another exchange, unless it still carries this one's request.
     pub fn give_back(mut self) {
         if let Some(connection) = self.connection.take_if(|connection| connection.is_idle()) {
@@ -166,12 +182,7 @@ impl Lease {
     pub async fn is_ready(&mut self) -> bool {
         self.reused = true;
         match &mut self.connection {
-            Some(connection) => {
-                matches!(
-                    timeout(self.pool.settings.connect_timeout, connection.sender.ready()).await,
-                    Ok(Ok(()))
-                )
-            }
+            Some(connection) => connection.is_ready(self.pool.settings.connect_timeout).await,
             None => false,
         }
     }

@@ -197,7 +197,8 @@ impl Pool {
                 return None;
             };
             lease.give_back();
-            let (contents, representation) = take_in(&head.headers, &contents, reading)?;
+            let (decoded, representation) = take_in(&head.headers, &contents, reading)?;
+            let contents = decoded.unwrap_or(contents);
             let is_own =
                 is_own(&sent.to_bytes(), &contents.to_bytes()) || fault::is_mutant(Mutant::ReadBackUnseen);
             let found = Found { representation, lease: None, fields: head.headers, by_service };

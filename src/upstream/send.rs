@@ -14,13 +14,14 @@ use http::{Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::failure::Failure;
 use super::onward::ByService;
 use super::pool::{Lease, Pool, Purpose};
 use crate::body::contents::Contents;
 use crate::body::paced::{Interrupted, Paced};
+use crate::net::timers::Elapsed;
 use crate::semantics::credentials::is_signed;
 use crate::xapi::alternate::Envelope;
 
@@ -38,7 +39,7 @@ pub enum Outgoing {
     },
 }
 
-/// How long the upstream took to the head of its answer: an extension of the answer.
+/// How long the upstream took to the head of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Took {
     /// When the request began to be sent.
@@ -74,20 +75,21 @@ impl Lease {
         let sending = Arc::clone(&connection.sending);
         let ended = request.body().ended();
         sending.begin(&ended);
+        let timers = &self.pool.timers;
         let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
         let began = Instant::now();
         let mut since = began;
         loop {
-            match timeout_at(since + time, &mut answer).await {
+            match timers.timeout_at(since + time, &mut answer).await {
                 Ok(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !asks_to_switch => {
                     // Nobody asked for another protocol, so this is no answer to anything.
                     return Err(Unanswered { failure: Failure::ProtocolError, unsent: None });
                 }
                 Ok(answer) => {
-                    let took = Took { began: began.into_std(), time: began.elapsed() };
-                    return answer.map(|answer| as_ours(answer, took)).map_err(unanswered);
+                    self.took = Some(Took { began: began.into_std(), time: began.elapsed() });
+                    return answer.map(as_ours).map_err(unanswered);
                 }
-                Err(_) => {
+                Err(Elapsed) => {
                     let is_clients_turn = !sending.has_more() && !ended.load(Ordering::Relaxed);
                     since = match sending.last_taken() {
                         _ if is_clients_turn => Instant::now(),
@@ -105,6 +107,9 @@ impl Lease {
 ///
 /// Here alone, behind everything that prepares requests, so that each of them deals with the plain request only.
 fn sealed(request: Request<Outgoing>, target_max: u64) -> Request<Outgoing> {
+    if request.extensions().get::<Arc<Envelope>>().is_none() {
+        return request;
+    }
     let (mut head, body) = request.into_parts();
     let envelope = head.extensions.remove::<Arc<Envelope>>();
     let length = head.uri.path_and_query().map_or(0, |target| target.as_str().len() as u64);
@@ -119,9 +124,8 @@ fn sealed(request: Request<Outgoing>, target_max: u64) -> Request<Outgoing> {
 }
 
 /// An intermediary sends its own version, whatever the upstream's is (RFC 9112 §2.3).
-fn as_ours(mut response: Response<Incoming>, took: Took) -> Response<Incoming> {
+fn as_ours(mut response: Response<Incoming>) -> Response<Incoming> {
     *response.version_mut() = Version::HTTP_11;
-    response.extensions_mut().insert(took);
     response
 }
 

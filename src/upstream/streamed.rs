@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::pool::Lease;
+use super::send::Took;
 use crate::body::paced::{Interrupted, Paced};
 use crate::memory::holds::Unheld;
 
@@ -16,14 +17,26 @@ pub struct Streamed {
     body: Paced,
     lease: Option<Lease>,
     unheld: Option<Unheld>,
+    took: Option<Took>,
 }
 
 impl Streamed {
     /// Joins a body and the connection that it comes from.
     pub fn new(body: Paced, lease: Lease) -> Self {
-        let mut streamed = Self { body, lease: Some(lease), unheld: None };
+        let took = lease.took();
+        let mut streamed = Self { body, lease: Some(lease), unheld: None, took };
         streamed.give_back_at_end();
         streamed
+    }
+
+    /// The same body, of the answer to a question of our own: how long it took says nothing of the client's.
+    pub fn untimed(self) -> Self {
+        Self { took: None, ..self }
+    }
+
+    /// How long the answer took to its head.
+    pub fn took(&self) -> Option<Took> {
+        self.took
     }
 
     /// The same body, of the answer to what went on without a hold: once it has ended, the outcome is known.

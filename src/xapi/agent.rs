@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::fingerprint::{Algorithm, Fingerprint};
 use crate::json::members::repeats_a_member;
+use crate::semantics::hex::hex;
 
 /// The inverse functional identifier of an Agent, or of a Group that has one (xAPI Data §2.4.2.3).
 ///
@@ -166,7 +167,7 @@ fn spelt_exactly(object: &Map<String, Value>, names: &[&str]) -> Result<(), Agen
 }
 
 fn sha1_hex(text: &str) -> String {
-    Fingerprint::of(Algorithm::Sha1, text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Fingerprint::of(Algorithm::Sha1, text.as_bytes()))
 }
 
 fn is_sha1_hex(text: &str) -> bool {

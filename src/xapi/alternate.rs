@@ -231,8 +231,9 @@ impl Place {
         }
         // PHP and its like drop spaces and what stands behind a bracket or NUL; CGI reads `_` as `-`.
         let loose = name.split(['[', '\0']).next().unwrap_or_default().trim().replace('_', "-");
-        let mut known = FIELDS.into_iter().chain(METHOD_OVERRIDES).chain([CONTENT_LENGTH]);
-        let is_known = known.any(|known| known.as_str().eq_ignore_ascii_case(&loose));
+        let is_read = |known: &HeaderName| known.as_str().eq_ignore_ascii_case(&loose);
+        let is_known =
+            FIELDS.iter().any(is_read) || METHOD_OVERRIDES.iter().any(is_read) || is_read(&CONTENT_LENGTH);
         if is_known || loose.eq_ignore_ascii_case(CONTENT) {
             return Err(Problem::Misread);
         }

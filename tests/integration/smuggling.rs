@@ -138,8 +138,10 @@ fn arrived(what: &str, seen: &[Seen], target: &str, fate: Fate) {
     match fate {
         Refused | Unsupported | Unended => {
             assert!(written.is_empty(), "{what}: {written:?}");
-            let is_guarded = target == targets()[0];
-            assert!(!is_guarded || seen.is_empty(), "{what}: {seen:#?}");
+            let [guarded, relayed] = targets();
+            // The half of an earlier message that was relayed may come late.
+            let of_others = seen.iter().any(|seen| seen.target != relayed);
+            assert!(target != guarded || !of_others, "{what}: {seen:#?}");
         }
         Last(body) => assert_eq!(written, one(body), "{what}"),
         Served(body) => {

@@ -220,8 +220,9 @@ impl Told {
             absent: &absent,
             decoded_max: LONGEST,
         };
-        let (contents, _) = take_in(&self.fields, self.contents.as_ref()?, &reading)?;
-        Some(contents.to_bytes())
+        let contents = self.contents.as_ref()?;
+        let (decoded, _) = take_in(&self.fields, contents, &reading)?;
+        Some(decoded.as_ref().unwrap_or(contents).to_bytes())
     }
 
     /// The entity-tag that Staleguard makes of a document that the upstream answers with this.
