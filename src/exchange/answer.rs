@@ -301,7 +301,7 @@ pub(super) fn not_modified(mut head: http::response::Parts, tag: &EntityTag) -> 
 
 /// Without a word from the upstream, a validator would let caches answer by guesswork (RFC 9111 §4.2.2), and more of
 /// the hops that compress would change the tag: some heed no-transform.
-fn revalidated(fields: &mut HeaderMap) {
+pub(super) fn revalidated(fields: &mut HeaderMap) {
     fields.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache, no-transform"));
 }
 

@@ -60,6 +60,8 @@ impl Exchange {
         let body = Paced::new(body, self.pool.settings().response_timeout);
         let is_document = head.status == StatusCode::OK;
         if rule.absent.statuses.contains(&head.status) {
+            // Caches keep a 404 by guesswork too (RFC 9110 §15.1), and a document that is created would look missing.
+            answer::revalidated(&mut head.headers);
             self.learned(lesson.as_ref(), &head.headers, &Representation::Missing);
         }
         // What a HEAD does not want is read all the same where it ends, since that frees the connection.
@@ -90,6 +92,7 @@ impl Exchange {
         let contents = decoded.unwrap_or(contents);
         self.learned(lesson.as_ref(), &head.headers, &found);
         let Representation::Current(current) = &found else {
+            answer::revalidated(&mut head.headers);
             return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
         };
         if head.headers.contains_key(LAST_MODIFIED) {

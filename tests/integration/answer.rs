@@ -121,8 +121,13 @@ async fn reads_are_asked_whole_and_uncompressed() {
 async fn caches_are_told_to_ask_again_unless_the_upstream_told_them_something() {
     let store = Store::start();
     store.hold(&state("a"), "{}");
-    let proxy = Proxy::before(&store);
-    assert_eq!(proxy.get(&state("a")).await.field("cache-control"), Some("private, no-cache, no-transform"));
+    store.hold(&state("empty"), "");
+    let proxy = Proxy::configured(&store, "[resource.state]\nabsent = [404, \"empty-200\"]");
+    for (document, status) in [("a", 200), ("none", 404), ("empty", 200)] {
+        let answer = proxy.get(&state(document)).await;
+        assert_eq!(answer.status, status, "{document}");
+        assert_eq!(answer.field("cache-control"), Some("private, no-cache, no-transform"), "{document}");
+    }
     store.set(|knobs| knobs.fields.push(("Cache-Control", "max-age=1")));
     assert_eq!(proxy.get(&state("a")).await.head.all("cache-control"), ["max-age=1"]);
 }
