@@ -93,7 +93,13 @@ impl Assembly {
         let mut status = self.in_use.status();
         let modes = self.config.rules.0.iter().map(|rule| (rule.name.to_string(), rule.mode.as_str().into()));
         status["mode"] = Value::Object(modes.collect());
+        status["all_unsettled_seconds"] = self.all_unsettled_seconds().into();
         status
+    }
+
+    /// For how many more seconds no guarded write goes on, as one from before the start may still be applied.
+    fn all_unsettled_seconds(&self) -> Option<u64> {
+        self.shared.holds.all_unsettled_for().map(|left| left.as_secs_f64().ceil() as u64)
     }
 
     /// What it is doing at this moment.
@@ -128,6 +134,7 @@ impl Assembly {
             draining: self.shared.drain.has_begun(),
             config: self.in_use.told(),
             holds: self.shared.holds.usage(),
+            all_unsettled_seconds: self.all_unsettled_seconds(),
             unknown_outcomes: sum(Tally::unknown_outcomes),
             foreign_writes: sum(Tally::foreign_writes),
         }

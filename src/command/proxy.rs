@@ -57,20 +57,23 @@ impl Proxy {
             admin::token::ensure(file)
                 .map_err(|error| format!("cannot make {}, of admin.token-file: {error}", file.display()))?;
         }
-        let mark = config.state_dir.as_deref().map(Mark::set).transpose();
-        let mark =
-            mark.map_err(|error| format!("cannot write into the folder of guard.state-dir: {error}"))?;
-        let was_unclean = mark.as_ref().is_some_and(|(_, was_there)| *was_there);
-        config.holds.start_settle = start_settle(&config, was_unclean);
+        let mark = config.state_dir.as_deref().map(Mark::claim).transpose()?;
+        config.holds.start_settle = start_settle(&config, mark.as_ref().is_some_and(Mark::was_there));
         let (decisions, written_at_end) = decisions(&config)?;
+        let assembly = Assembly::new(config.clone(), &decisions, &drain)?;
+        // Only now: whoever cannot start sends nothing, and leaves no mark behind.
+        if let Some(mark) = &mark {
+            mark.set()
+                .map_err(|error| format!("cannot write into the folder of guard.state-dir: {error}"))?;
+        }
         Ok(Self {
-            assembly: Arc::new(Mutex::new(Assembly::new(config.clone(), &decisions, &drain)?)),
+            assembly: Arc::new(Mutex::new(assembly)),
             decisions,
             written_at_end,
             config,
             listener,
             admin,
-            mark: mark.map(|(mark, _)| mark),
+            mark,
             metrics: Arc::new(Metrics::new()),
             drain,
         })
@@ -160,8 +163,13 @@ impl Proxy {
         wait_until_settled(&holds, deadline, &drain).await;
         admin.abort();
         watching.abort();
-        if let Some(mark) = mark.filter(|_| !drain.has_cut_off()) {
-            mark.clear()?;
+        match mark {
+            Some(mark) if mark.was_there() && holds.all_unsettled_for().is_some() => tracing::info!(
+                "a write of the process before this one may still be applied: the mark in guard.state-dir stays, and \
+                 guarded writes wait again after the next start"
+            ),
+            Some(mark) if !drain.has_cut_off() => mark.clear()?,
+            _ => {}
         }
         served
     }
@@ -175,13 +183,15 @@ fn start_settle(config: &Config, was_unclean: bool) -> Duration {
     if was_unclean {
         tracing::warn!(
             ?wait,
-            "the last process did not end in good order, or still runs: guarded writes wait"
+            "the last process did not end in good order: guarded writes get 503 with Retry-After until what is left of \
+             this wait fits into hold-wait"
         );
     }
     wait
 }
 
-/// Waits until nothing that was sent can be applied any more; a process that starts next knows nothing of it.
+/// Waits until nothing that this process has sent can be applied any more; one that starts next knows nothing of it. What
+/// the process before has sent is no reason to wait: the mark stays.
 async fn wait_until_settled(holds: &Holds, deadline: Instant, drain: &Drain) {
     let Some(until) = holds.unsettled_until() else { return };
     let until = tokio::time::Instant::into_std(until);

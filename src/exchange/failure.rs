@@ -74,7 +74,7 @@ impl Failure {
             | Self::BodyStalled
             | Self::BodyTooLarge(_)
             | Self::Malformed(_) => "http_request_error",
-            Self::Denied(Denied::Unsettled(_)) => "destination_unavailable",
+            Self::Denied(Denied::Unsettled(_) | Denied::StartUnsettled(_)) => "destination_unavailable",
             Self::Denied(Denied::QueueFull | Denied::TimedOut | Denied::Retired)
             | Self::DetachedMax
             | Self::OverBudget => "http_request_denied",
@@ -98,7 +98,7 @@ impl Failure {
             Self::BodyTooLarge(_) => "body-too-large",
             Self::Denied(Denied::QueueFull) => "queue-full",
             Self::Denied(Denied::TimedOut) => "hold-wait",
-            Self::Denied(Denied::Unsettled(_)) => "unsettled",
+            Self::Denied(Denied::Unsettled(_) | Denied::StartUnsettled(_)) => "unsettled",
             Self::DetachedMax => "detached-max",
             Self::Denied(Denied::Retired) => "reconfigured",
             Self::Gone(_) => "upstream-gone",
@@ -133,6 +133,11 @@ impl Failure {
             Self::Denied(Denied::Unsettled(_)) => {
                 "An earlier write to this resource was sent and its outcome is not known yet. Nothing was written; \
                  try again later."
+                    .into()
+            }
+            Self::Denied(Denied::StartUnsettled(_)) => {
+                "This proxy has only just started, and a write that was sent before may still be applied. Nothing was \
+                 written; try again later."
                     .into()
             }
             Self::DetachedMax => {
@@ -189,7 +194,7 @@ impl Failure {
     /// After how long trying again makes sense.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Denied(Denied::Unsettled(left)) => Some(*left),
+            Self::Denied(Denied::Unsettled(left) | Denied::StartUnsettled(left)) => Some(*left),
             Self::Denied(_)
             | Self::DetachedMax
             | Self::Gone(_)

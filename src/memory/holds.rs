@@ -51,6 +51,8 @@ pub enum Denied {
     TimedOut,
     /// The upstream may still apply an earlier write for this long, which is longer than this one would wait.
     Unsettled(Duration),
+    /// For this long it may still apply a write of the process before this one.
+    StartUnsettled(Duration),
     /// Since the request came, other scopes are held.
     Retired,
 }
@@ -210,9 +212,15 @@ impl Holds {
         self.table.usage(Instant::now())
     }
 
-    /// Until when the last scope that is unsettled stays so, if any is.
+    /// Until when the last scope stays unsettled by a write of this process, if any is.
     pub fn unsettled_until(&self) -> Option<Instant> {
-        Some(self.table.unsettled_until()).filter(|until| *until > Instant::now())
+        self.table.unsettled_until().filter(|until| *until > Instant::now())
+    }
+
+    /// For how much longer every scope is unsettled, since a process before this one may have left a write under way.
+    pub fn all_unsettled_for(&self) -> Option<Duration> {
+        let left = self.table.settled_from.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
     }
 
     /// Marks a scope: what was sent may still be applied for the settle time.
@@ -233,9 +241,11 @@ impl Place {
         let table = &self.holds.table;
         let slot = table.slots.get(&self.scope);
         let of_scope = slot.and_then(|slot| slot.unsettled.as_ref().map(|unsettled| unsettled.until));
-        let of_all = Some(table.settled_from).filter(|from| *from > Instant::now());
+        let now = Instant::now();
+        let of_all = Some(table.settled_from).filter(|from| *from > now);
         match of_scope.max(of_all) {
-            Some(until) if until > deadline => Err(Denied::Unsettled(until - Instant::now())),
+            Some(until) if until > deadline && of_all >= of_scope => Err(Denied::StartUnsettled(until - now)),
+            Some(until) if until > deadline => Err(Denied::Unsettled(until - now)),
             until => Ok(until),
         }
     }
@@ -443,6 +453,24 @@ mod tests {
         let before = Instant::now();
         holds.take(scope("a")).await.expect("9 s are not");
         assert_eq!(before.elapsed().as_secs(), 9, "it waited out what was left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_start_every_scope_is_unsettled_by_nothing_of_this_process() {
+        let holds = holds(|settings| settings.start_settle = Duration::from_secs(30));
+        let denied = holds.take(scope("a")).await.expect_err("30 s are more than it would wait");
+        assert_eq!(denied, Denied::StartUnsettled(Duration::from_secs(30)));
+        assert_eq!(holds.all_unsettled_for(), Some(Duration::from_secs(30)));
+        assert_eq!(holds.unsettled_until(), None, "a drain waits for nothing");
+        tokio::time::advance(Duration::from_secs(21)).await;
+        let hold = holds.take(scope("a")).await.expect("9 s are not");
+        assert_eq!(holds.all_unsettled_for(), None);
+        drop(hold.begin());
+        assert!(holds.unsettled_until().is_some());
+        assert_eq!(
+            holds.take(scope("a")).await.expect_err("its own write"),
+            Denied::Unsettled(Duration::from_secs(30))
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -108,7 +108,8 @@ impl Table {
             return Ok(());
         }
         if timeout_at(deadline, before.left()).await.is_err() {
-            return Err(before.unsettled_until().saturating_duration_since(Instant::now()));
+            let until = before.unsettled_until();
+            return Err(until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now())));
         }
         if self.generations.is_none() {
             *self.before() = None;
@@ -153,13 +154,13 @@ impl Table {
         is_over
     }
 
-    /// Until when the last scope stays unsettled, or stayed so; those before these included.
-    pub(super) fn unsettled_until(&self) -> Instant {
+    /// Until when the last scope stays unsettled by a write of this process, or stayed so; those before these included.
+    pub(super) fn unsettled_until(&self) -> Option<Instant> {
         let last = self.stamped().back().map(|(until, _)| *until);
         let unheld = self.unheld.lock().unwrap_or_else(PoisonError::into_inner);
         let unheld = unheld.as_ref().map(|unheld| unheld.until);
-        let before = self.table_before().map(|before| before.unsettled_until());
-        self.settled_from.max([last, unheld, before].into_iter().flatten().max().unwrap_or(self.settled_from))
+        let before = self.table_before().and_then(|before| before.unsettled_until());
+        [last, unheld, before].into_iter().flatten().max()
     }
 
     pub(super) fn usage(&self, now: Instant) -> Usage {

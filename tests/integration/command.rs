@@ -247,8 +247,51 @@ async fn after_an_unclean_end_guarded_writes_wait() {
     assert_failure(&answer, 503);
     let seconds: u64 = answer.field("retry-after").unwrap().parse().unwrap();
     assert!((1..=30).contains(&seconds), "settle-time is 30 s, not {seconds}");
+    assert!(answer.text().contains("has only just started"), "nobody has ever written it: {answer:?}");
     assert_eq!(proxy.send("GET", &state("b"), &[V1], "").await.status, 404, "reads wait for nothing");
     assert_eq!(store.document(&state("b")), None);
+    let left = proxy.status_json().await["all_unsettled_seconds"].as_u64().unwrap();
+    assert!((1..=30).contains(&left), "{left}");
+    let page = send(proxy.admin, "GET", "/", &[], "").await.text();
+    assert!(page.contains("and all others for "), "{page}");
+
+    // Nothing of its own is unsettled: its end is a clean one, and what the first has left is for the next to wait for.
+    proxy.signal("TERM");
+    assert_eq!(proxy.ended().await, Some(0));
+    let mut proxy = Proxy::configured(&store, &config);
+    proxy.panics_are_expected();
+    assert_failure(&proxy.send("PUT", &state("b"), &[V1], "2").await, 503);
+}
+
+/// Two processes that share a folder: the end of one must not take away the mark of the other.
+#[tokio::test]
+async fn a_state_folder_is_for_one_process() {
+    let store = Store::start();
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("guard.hold-wait = \"0s\"\nguard.state-dir = {:?}", folder.path().to_str().unwrap());
+    let mut first = Proxy::configured(&store, &config);
+    first.panics_are_expected();
+    let file = config_file(&config);
+    let second = run(&[
+        "run",
+        "--config",
+        file.path().to_str().unwrap(),
+        "--upstream",
+        "http://127.0.0.1:1",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ]);
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("another staleguard runs with"), "{said}");
+    first.signal("KILL");
+    assert_eq!(first.ended().await, None);
+    // The lock is gone with the process, the mark is not.
+    let mut next = Proxy::configured(&store, &config);
+    next.panics_are_expected();
+    assert_failure(&next.send("PUT", &state("a"), &[V1], "1").await, 503);
 }
 
 #[tokio::test]

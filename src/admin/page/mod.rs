@@ -67,6 +67,8 @@ pub struct Overview {
     pub config: InUse,
     /// How many scopes are held, waited for and unsettled.
     pub holds: Usage,
+    /// For how many more seconds every scope is unsettled, after the start.
+    pub all_unsettled_seconds: Option<u64>,
     /// How many guarded writes were sent whose outcome is not known.
     pub unknown_outcomes: u64,
     /// How often a document was seen to have changed without a write through here.
@@ -352,6 +354,7 @@ impl Model {
             },
             "holds": { "held": holds.held, "waiting": holds.waiting },
             "unsettled_scopes": holds.unsettled,
+            "all_unsettled_seconds": self.overview.all_unsettled_seconds,
             "unknown_outcomes": self.overview.unknown_outcomes,
             "foreign_writes": self.overview.foreign_writes,
             "rules": { "enforce": enforced, "observe": rules.0.len() - enforced },

@@ -121,6 +121,7 @@ mod tests {
                 draining: false,
                 config: InUse { last_error: Some(HOSTILE.to_owned()), ..InUse::default() },
                 holds: Usage::default(),
+                all_unsettled_seconds: None,
                 unknown_outcomes: 0,
                 foreign_writes: 0,
             },

@@ -31,6 +31,9 @@ pub(super) fn state(model: &Model) -> Markup {
             }
             p title="Scopes in which a write may still be applied whose outcome is not known" {
                 span.name { "unsettled scopes " } (alarming(overview.holds.unsettled as u64))
+                @if let Some(left) = overview.all_unsettled_seconds {
+                    ", " strong.bad { "and all others for " (left) " s more" } " (a write from before the start may still be applied)"
+                }
             }
             p title="Documents that have changed without a write through here" {
                 span.name { "foreign writes " } (alarming(overview.foreign_writes))
