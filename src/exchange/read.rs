@@ -55,6 +55,9 @@ impl Exchange {
         outcome.begins(Step::Forward);
         let (response, lease) =
             self.pool.fetch(request, Purpose::Repeatable).await.map_err(Failure::Upstream)?;
+        if let Some(took) = lease.took() {
+            outcome.heard(took);
+        }
         let (mut head, body) = response.into_parts();
         asked.heard(&head.headers);
         let body = Paced::new(body, self.pool.settings().response_timeout);
@@ -78,9 +81,6 @@ impl Exchange {
                 return Ok(without_body_for_head(answer::without_tag(joined(head, body, lease)), wants_body));
             }
         };
-        if let Some(took) = lease.took() {
-            outcome.heard(took);
-        }
         lease.give_back();
         if !is_document {
             return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));

@@ -41,6 +41,9 @@ impl Exchange {
             return Err(Failure::Upstream(upstream::failure::Failure::ProtocolError));
         }
         let (mut head, _nothing) = response.into_parts();
+        if let Some(took) = lease.took() {
+            head.extensions.insert(took);
+        }
         let upstream = lease.switch(&mut head).await.map_err(Failure::Upstream)?;
         let tunnel = Tunnel { upstream, idle_timeout: self.settings.tunnel_idle_timeout };
         Ok(answer::switched(head, handshake, tunnel))

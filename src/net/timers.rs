@@ -4,15 +4,16 @@
 //! and serve the next one: whoever is woken early by one merely sets it to the right moment then.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How many are kept for later at most; each takes about a hundred bytes.
-const SPARE: usize = 1024;
+/// How many are kept for later at most. Each keeps the room of the task that it would wake, until it goes off.
+const SPARE: usize = 128;
 
 /// The timers of one core that are of one length. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +85,8 @@ impl Future for Timer {
         let Self { until, sleep, timers } = self.get_mut();
         let sleep = sleep.get_or_insert_with(|| timers.take(*until));
         loop {
-            ready!(sleep.as_mut().poll(cx));
+            // What is waited for may have used up all that a task may do at a time, which is no reason to go on waiting.
+            ready!(pin!(coop::unconstrained(sleep.as_mut())).poll(cx));
             if *until <= Instant::now() {
                 return Poll::Ready(());
             }
@@ -159,6 +161,23 @@ mod tests {
         };
         let waited = tokio::join!(wait(3), wait(1), wait(2));
         assert_eq!(waited, (3 * SECOND, SECOND, 2 * SECOND));
+    }
+
+    #[tokio::test]
+    async fn whoever_is_always_busy_is_timed_out_too() {
+        let timers = Timers::default();
+        let mut count = 0;
+        let busy = std::future::poll_fn(|cx| {
+            count += 1;
+            assert!(count < 1_000_000, "it is asked for ever");
+            // It uses up what a task may do before it yields, each time that it is asked.
+            while let Poll::Ready(budget) = coop::poll_proceed(cx) {
+                budget.made_progress();
+            }
+            Poll::<()>::Pending
+        });
+        let soon = Instant::now() + Duration::from_millis(10);
+        assert_eq!(timers.timeout_at(soon, busy).await, Err(Elapsed));
     }
 
     #[tokio::test]

@@ -96,9 +96,9 @@ pub fn remove_all(fields: &mut HeaderMap, names: &[HeaderName]) {
     }
 }
 
-/// Connection options that name no field, or one that goes anyway.
+/// Common connection options that name a field which goes anyway.
 fn is_well_known(option: &str) -> bool {
-    ["keep-alive", "close", "upgrade", "te"].iter().any(|known| option.eq_ignore_ascii_case(known))
+    ["keep-alive", "upgrade", "te"].iter().any(|known| option.eq_ignore_ascii_case(known))
 }
 
 /// The first connection option that would take away a field on which the guard depends, if there is one.
@@ -150,8 +150,13 @@ mod tests {
 
     #[test]
     fn fields_that_connection_names_are_taken_out() {
-        let mut map =
-            fields(&[("connection", "close, X-Secret"), ("x-secret", "1"), ("te", "trailers"), ("a", "b")]);
+        let mut map = fields(&[
+            ("connection", "close, X-Secret"),
+            ("x-secret", "1"),
+            ("close", "1"),
+            ("te", "trailers"),
+            ("a", "b"),
+        ]);
         strip_hop_by_hop(&mut map, false);
         assert_eq!(map, fields(&[("a", "b")]));
     }

@@ -152,11 +152,11 @@ impl Pool {
 
     fn put_idle(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.settings.connections {
-            idle.push(Idle { connection, since: Instant::now() });
-        } else {
-            connection.task.abort();
+        if idle.len() >= self.settings.connections {
+            // The oldest may have been closed long since, and this one has only just answered.
+            idle.remove(0).connection.task.abort();
         }
+        idle.push(Idle { connection, since: Instant::now() });
     }
 }
 
@@ -251,6 +251,16 @@ mod tests {
         pass(Duration::from_secs(61)).await;
         assert!(!use_one(&pool, Purpose::Repeatable).await);
         assert_eq!(pool.idle.lock().expect("nobody panicked").len(), 1, "the old one is gone");
+    }
+
+    #[tokio::test]
+    async fn one_that_has_only_just_answered_is_kept_in_the_place_of_the_oldest() {
+        let (pool, _server) = pool(|settings| settings.connections = 1).await;
+        use_one(&pool, Purpose::Once).await;
+        pass(Duration::from_secs(2)).await;
+        assert!(!use_one(&pool, Purpose::Once).await, "the one that is there has been idle for too long");
+        assert!(use_one(&pool, Purpose::Once).await, "this one has not");
+        assert_eq!(pool.idle.lock().expect("nobody panicked").len(), 1);
     }
 
     #[tokio::test]

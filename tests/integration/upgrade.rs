@@ -177,6 +177,7 @@ async fn said(client: &mut Client, length: usize) -> Vec<u8> {
 /// The line of the access log of a tunnel.
 async fn line(proxy: &Proxy) -> (u64, Option<String>) {
     let line = proxy.logged("of a tunnel", |line| line["status"] == 101).await;
+    assert!(line["upstream_ms"].is_number(), "{line:#}");
     (line["bytes"].as_u64().unwrap(), line["failure"].as_str().map(ToOwned::to_owned))
 }
 
