@@ -29,9 +29,9 @@ impl Source {
     }
 
     /// What somebody says who does not run it.
-    pub(super) fn of_doctor(file: Option<PathBuf>, upstream: Option<String>) -> Self {
+    pub(super) fn of_doctor(file: Option<PathBuf>, upstream: Option<String>, observe: bool) -> Self {
         let environment = Environment::of_process();
-        Self { file, overrides: Overrides { upstream, environment, ..Overrides::default() } }
+        Self { file, overrides: Overrides { upstream, observe, environment, ..Overrides::default() } }
     }
 
     /// The file that is read, if there is one.

@@ -72,6 +72,18 @@ impl Connector {
             failure(&error)
         })
     }
+
+    /// Why the upstream's certificate is not accepted, if that is what a handshake fails with.
+    pub async fn certificate_error<S>(&self, stream: S) -> Option<rustls::CertificateError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let error = TlsConnector::from(self.setup.setup()).connect(self.name.clone(), stream).await.err()?;
+        match error.get_ref()?.downcast_ref()? {
+            rustls::Error::InvalidCertificate(why) => Some(why.clone()),
+            _ => None,
+        }
+    }
 }
 
 fn failure(error: &io::Error) -> Failure {

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use crate::support::hop::{Came, Hop, Turn};
 use crate::support::proxy::{Proxy, config_file, run};
 use crate::support::store::On;
-use crate::support::tls::Authority;
+use crate::support::tls::{Authority, Issued};
 use crate::support::upstreams::trickling;
 
 /// How long one visit may take, on a machine that is busy with something else.
@@ -1290,11 +1290,345 @@ fn the_exit_code_says_what_was_wrong() {
         (&[up[0], up[1], "-H", "If-Match: hush"], 2, "if-match is made here"),
         (&[up[0], up[1], "--header-file", "/no/such/file"], 2, "/no/such/file"),
         (&[up[0], up[1], "--timeout", "soon"], 2, "--timeout"),
+        (&[up[0], up[1], "--origin", "hush\n"], 2, "--origin"),
     ] {
         let output = run(&[&["doctor"], arguments].concat());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{arguments:?} {said}");
         assert!(said.contains(words), "{arguments:?} {said}");
         assert!(!said.contains("hush"), "{said}");
+    }
+}
+
+fn is_read(request: &Request<Bytes>) -> bool {
+    request.method() == Method::GET && request.uri().query().is_some()
+}
+
+/// The writes that came to a hop.
+fn writes(hop: &Hop) -> Vec<Came> {
+    hop.came().into_iter().filter(|came| !came.method.is_safe()).collect()
+}
+
+#[tokio::test]
+async fn a_read_that_tells_nothing_hides_no_document() {
+    for status in [302, 400, 406, 408, 409, 418, 429] {
+        let stage = Stage::set(Name::Pelotech).await;
+        // Nobody is told anything of a document.
+        let hop = Hop::before(
+            stage.address,
+            move |request| match *request.method() {
+                Method::GET if is_read(request) => Turn::Answer(answer(status, "")),
+                _ => Turn::Pass,
+            },
+            keep,
+        )
+        .await;
+        let visited = visit_upstream(&hop.url(), "").await;
+        stage.is_clean();
+        let seen = visited.finding("left-behind")["seen"].as_str().unwrap().to_owned();
+        assert!(seen.contains(&format!("its GET was answered {status}")), "{seen}");
+        let refusing = Hop::before(
+            stage.address,
+            move |request| match *request.method() {
+                Method::GET if is_read(request) => Turn::Answer(answer(404, "")),
+                Method::DELETE => Turn::Answer(answer(status, "")),
+                _ => Turn::Pass,
+            },
+            keep,
+        )
+        .await;
+        let visited = visit_upstream(&refusing.url(), "").await;
+        assert_eq!(stage.written_and_left().1.len(), 3, "{status}");
+        let seen = visited.finding("left-behind")["seen"].as_str().unwrap().to_owned();
+        assert!(seen.contains(&format!("its DELETE was answered {status}")), "{seen}");
+    }
+}
+
+#[tokio::test]
+async fn a_404_from_before_does_not_keep_a_document_from_being_removed() {
+    let stage = Stage::set(Name::Pelotech).await;
+    let failed = Mutex::new(BTreeSet::new());
+    let hop = Hop::before(
+        stage.address,
+        move |request| {
+            let target = request.uri().to_string();
+            match *request.method() {
+                Method::GET if is_read(request) => Turn::Answer(answer(404, "")),
+                Method::DELETE => when(failed.lock().unwrap().insert(target), answer(503, "")),
+                _ => Turn::Pass,
+            }
+        },
+        keep,
+    )
+    .await;
+    let visited = visit_upstream(&hop.url(), "").await;
+    assert_eq!(visited.remarks("doctor"), Vec::<String>::new(), "{visited:#?}");
+    stage.is_clean();
+}
+
+#[tokio::test]
+async fn what_the_rule_calls_absent_is_gone() {
+    let stage = Stage::set(Name::Pelotech).await;
+    let hop = Hop::before(stage.address, pass, |_, answer| absent_as(answer, 400, "")).await;
+    let all = ["state", "agent-profile", "activity-profile"];
+    let config: String = all.iter().map(|name| format!("[resource.{name}]\nabsent = [400]\n")).collect();
+    let visited = visit_upstream(&hop.url(), &config).await;
+    assert_eq!(visited.remarks("doctor"), Vec::<String>::new(), "{visited:#?}");
+    stage.is_clean();
+}
+
+#[tokio::test]
+async fn a_document_that_a_merge_replaced_is_known_again() {
+    let stage = Stage::set(Name::Pelotech).await;
+    let hop = Hop::before(
+        stage.address,
+        |request| {
+            if is_post(request) {
+                *request.method_mut() = Method::PUT;
+            }
+            // State alone can be written without a precondition.
+            if !request.uri().path().ends_with("state") && !request.uri().path().ends_with("about") {
+                return Turn::Answer(answer(404, ""));
+            }
+            when(request.method() == Method::DELETE, answer(204, ""))
+        },
+        keep,
+    )
+    .await;
+    let visited = visit_upstream(&hop.url(), "").await;
+    assert_eq!(stage.written_and_left().1.len(), 1);
+    assert!(visited.remarks("doctor").contains(&"problem left-behind".to_owned()), "{visited:#?}");
+}
+
+#[tokio::test]
+async fn the_alternate_syntax_may_write_and_is_waited_for_like_a_write() {
+    let stage = Stage::set(Name::Pelotech).await;
+    let hop = Hop::before(
+        stage.address,
+        |request| {
+            let is_alternate = request.uri().query().is_some_and(|query| query == "method=GET");
+            if is_alternate { Turn::Swallow } else { Turn::Pass }
+        },
+        keep,
+    )
+    .await;
+    let visited = visit(&["--upstream", &hop.url(), "--json", "--timeout", "500ms"]).await;
+    let seen = visited.finding("left-behind")["seen"].as_str().unwrap().to_owned();
+    assert!(seen.contains("may yet be applied"), "{visited:#?}");
+    stage.is_clean();
+}
+
+#[tokio::test]
+async fn credentials_that_are_refused_are_not_sent_on_and_on() {
+    for status in [401, 403] {
+        let stage = Stage::set(Name::Pelotech).await;
+        let hop = Hop::before(
+            stage.address,
+            move |request| when(request.uri().query().is_some(), answer(status, "who?")),
+            keep,
+        )
+        .await;
+        let (upstream, public) = (stage.url(), format!("{}/xapi", hop.url()));
+        let both = ["--upstream", &upstream, "--public", &public, "--json"];
+        for (given, words) in [(&["-H", "Authorization: Basic aHVzaA=="][..], "were given"), (&[], "without")]
+        {
+            let visited = visit(&[&both[..], given].concat()).await;
+            assert_eq!(visited.remarks("public"), ["problem credentials-refused"], "{visited:#?}");
+            assert_eq!(visited.remarks("doctor"), Vec::<String>::new(), "{visited:#?}");
+            let finding = visited.finding("credentials-refused");
+            assert!(finding["seen"].as_str().unwrap().contains(words), "{finding:#}");
+            let is_asked_for = finding["remedy"].as_str().unwrap().contains("-H 'Authorization");
+            assert_eq!(is_asked_for, given.is_empty(), "{finding:#}");
+        }
+        assert_eq!((writes(&hop).len(), hop.came().len()), (0, 4));
+    }
+}
+
+#[tokio::test]
+async fn what_was_never_written_is_not_looked_for() {
+    let stage = Stage::set(Name::Pelotech).await;
+    let is_refused = std::sync::atomic::AtomicBool::new(false);
+    let hop = Hop::before(
+        stage.address,
+        move |request| {
+            use std::sync::atomic::Ordering::Relaxed;
+            is_refused.fetch_or(is_put(request), Relaxed);
+            when(is_refused.load(Relaxed), answer(405, ""))
+        },
+        keep,
+    )
+    .await;
+    let visited = visit_both(&stage, &format!("{}/xapi", hop.url())).await;
+    assert_eq!(visited.remarks("public"), ["problem method-refused"], "{visited:#?}");
+    assert_eq!(visited.remarks("doctor"), Vec::<String>::new(), "{visited:#?}");
+    assert_eq!(writes(&hop).len(), 1);
+}
+
+#[tokio::test]
+async fn a_hop_before_nobody_is_told_with_its_words_and_not_written_to() {
+    let page = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>";
+    for (only_documents, status, page, code, words, remedy) in [
+        (false, 502, page, "creation-refused", "502 (502 Bad Gateway nginx)", "runs"),
+        (true, 502, page, "creation-refused", "502 (502 Bad Gateway nginx)", "runs"),
+        (false, 400, "TLS is spoken here: \u{202e}ask with https", "no-about", "TLS is spoken here", "https"),
+        (false, 200, "<p>Welcome", "no-about", "200 (Welcome)", "--without-about"),
+    ] {
+        let stage = Stage::set(Name::Pelotech).await;
+        let hop = Hop::before(
+            stage.address,
+            move |request| when(!only_documents || request.uri().query().is_some(), answer(status, page)),
+            keep,
+        )
+        .await;
+        let visited = visit_both(&stage, &format!("{}/xapi", hop.url())).await;
+        assert_eq!(visited.remarks("public"), [format!("problem {code}")], "{visited:#?}");
+        assert_eq!(visited.remarks("doctor"), Vec::<String>::new(), "{visited:#?}");
+        let finding = visited.finding(code);
+        assert!(finding["seen"].as_str().unwrap().contains(words), "{finding:#}");
+        assert!(finding["seen"].as_str().unwrap().is_ascii(), "{finding:#}");
+        assert!(finding["remedy"].as_str().unwrap().contains(remedy), "{finding:#}");
+        assert_eq!(writes(&hop).len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_entity_tag_goes_back_as_it_came_or_not_at_all() {
+    const ODD: &[u8] = b"\"a\xffb\"";
+    let states =
+        |came: &Came| came.fields.get(IF_MATCH).is_some_and(|tag| !tag.as_bytes().starts_with(b"\"0000"));
+    for is_twice in [false, true] {
+        let stage = Stage::set(Name::Pelotech).await;
+        let hop = Hop::before(stage.address, pass, move |came, answer| {
+            if is_document(came) && answer.status() == 200 {
+                answer.headers_mut().insert(ETAG, HeaderValue::from_bytes(ODD).unwrap());
+                if is_twice {
+                    answer.headers_mut().append(ETAG, HeaderValue::from_static("\"other\""));
+                }
+            }
+        })
+        .await;
+        let upstream = visit_upstream(&hop.url(), "").await;
+        let is_told = |visited: &Visited, side: &str| {
+            visited.remarks(side).contains(&"problem etag-several".to_owned())
+        };
+        assert_eq!(is_told(&upstream, "upstream"), is_twice, "{upstream:#?}");
+        let public = visit_both(&stage, &format!("{}/xapi", hop.url())).await;
+        assert_eq!(is_told(&public, "public"), is_twice, "{public:#?}");
+        let stated: Vec<_> = writes(&hop).into_iter().filter(states).collect();
+        assert_eq!(stated.is_empty(), is_twice, "{stated:?}");
+        assert!(stated.iter().all(|came| came.fields.get(IF_MATCH).unwrap().as_bytes() == ODD), "{stated:?}");
+        stage.is_clean();
+    }
+}
+
+#[tokio::test]
+async fn an_observer_is_asked_as_one() {
+    let stage = Stage::set(Name::LearningLocker).await;
+    let proxy = Proxy::spawn(&stage.url(), "", &["--observe"]);
+    let through = format!("http://{}/data/xAPI", proxy.address);
+    let visited = visit_both(&stage, &through).await;
+    for code in ["not-guarded", "etag-not-ours", "cache-control-changed"] {
+        let remedy = visited.finding(code)["remedy"].as_str().unwrap().to_owned();
+        assert!(remedy.contains("ask with --observe"), "{code}: {remedy}");
+    }
+    let upstream = stage.url();
+    let observed = |upstream: String, public: String| async move {
+        visit(&["--upstream", &upstream, "--public", &public, "--observe", "--json"]).await
+    };
+    let visited = observed(upstream.clone(), through).await;
+    assert_eq!(visited.remarks("public"), ["note observing"], "{visited:#?}");
+    assert_eq!(visited.finding("through-staleguard")["severity"], "ok");
+    assert_eq!(visited.code, Some(0), "{visited:#?}");
+    let around = format!("{upstream}/data/xAPI");
+    let visited = observed(upstream, around).await;
+    assert_eq!(
+        visited.remarks("public"),
+        ["note observing", "problem not-through-staleguard"],
+        "{visited:#?}"
+    );
+    assert_eq!(visited.code, Some(1), "{visited:#?}");
+    let echo = Hop::before(stage.address, pass, |came, answer| {
+        if let Some(id) = came.fields.get("x-request-id") {
+            answer.headers_mut().insert("x-request-id", id.clone());
+        }
+    })
+    .await;
+    let visited = observed(echo.url(), format!("{}/data/xAPI", echo.url())).await;
+    assert_eq!(visited.remarks("public"), ["note observing", "note passage-unknown"], "{visited:#?}");
+    // Where it enforces, nobody is sent to ask otherwise.
+    let proxy = Proxy::spawn(&stage.url(), "", &[]);
+    let hop = Hop::before(proxy.address, pass, |_, answer| drop(answer.headers_mut().remove(ETAG))).await;
+    let visited = visit_both(&stage, &format!("{}/data/xAPI", hop.url())).await;
+    assert!(!visited.out.contains("--observe"), "{visited:#?}");
+    stage.is_clean();
+}
+
+#[tokio::test]
+async fn nothing_is_written_where_nobody_says_that_it_is_an_lrs() {
+    let page = || {
+        let mut page = answer(200, "<!DOCTYPE html><h1>Welcome</h1>");
+        page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        page
+    };
+    let stage = Stage::set(Name::Pelotech).await;
+    let pages = Hop::before(stage.address, move |_| Turn::Answer(page()), keep).await;
+    let silent = Hop::before(
+        stage.address,
+        |request| when(request.uri().path().ends_with("about"), answer(404, "")),
+        keep,
+    )
+    .await;
+    let (pages_url, silent_url) = (pages.url(), silent.url());
+    let at = |url: &str| ["--upstream", url, "--json", "--path", "/xapi"].map(str::to_owned).to_vec();
+    let ask = |mut arguments: Vec<String>, more: &'static [&'static str]| async move {
+        arguments.extend(more.iter().map(|more| (*more).to_owned()));
+        visit(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await
+    };
+    for (url, more) in [(&pages_url, &[][..]), (&pages_url, &["--without-about"]), (&silent_url, &[])] {
+        let visited = ask(at(url), more).await;
+        assert!(visited.remarks("upstream").contains(&"problem no-about".to_owned()), "{visited:#?}");
+        assert!(!visited.out.contains("\"removes\""), "{visited:#?}");
+        let remedy = visited.finding("no-about")["remedy"].as_str().unwrap().to_owned();
+        assert!(remedy.contains("--without-about"), "{remedy}");
+    }
+    assert_eq!((writes(&pages).len(), writes(&silent).len()), (0, 0));
+    // Neither through the public URL, where somebody says so, but a page is there.
+    let visited =
+        visit(&["--upstream", &stage.url(), "--public", &pages_url, "--without-about", "--json"]).await;
+    assert_eq!(visited.remarks("public"), ["problem not-found"], "{visited:#?}");
+    assert_eq!(writes(&pages).len(), 0);
+    let visited = ask(at(&silent_url), &["--without-about"]).await;
+    assert_eq!(visited.finding("removes")["severity"], "ok", "{visited:#?}");
+    stage.is_clean();
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_told() {
+    let stage = Stage::set(Name::Pelotech).await;
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    // As openssl req -x509 makes one.
+    let own = {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, "own");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Issued { certificate: certificate.pem(), key: key.serialize_pem() }
+    };
+    let own_ca = authority.write("own.pem", &own.certificate);
+    for (issued, ca, words, advice) in [
+        (&own, &own_ca, "CA:TRUE", "CA:FALSE"),
+        (&authority.issue("localhost"), &own_ca, "nobody who is trusted", "--public-ca"),
+        (&authority.issue("localhost"), &stranger.ca(), "another key", "--public-ca"),
+        (&authority.issue("elsewhere"), &authority.ca(), "another name", "a name that it is for"),
+        (&authority.issue_until("localhost", 2020), &authority.ca(), "has expired", "renew it"),
+    ] {
+        let (front, _endings) = authority.before(stage.address, issued, None);
+        let (upstream, public) = (stage.url(), format!("https://localhost:{}/xapi", front.address.port()));
+        let both = ["--upstream", &upstream, "--public", &public, "--json", "--public-ca"];
+        let visited = visit(&[&both[..], &[ca.to_str().unwrap()]].concat()).await;
+        let finding = visited.finding("unreachable");
+        assert!(finding["seen"].as_str().unwrap().contains(words), "{finding:#}");
+        assert!(finding["remedy"].as_str().unwrap().contains(advice), "{finding:#}");
     }
 }

@@ -43,6 +43,12 @@ pub struct DoctorArguments {
     /// The origin of a page that plays content, for the questions about CORS.
     #[arg(long, value_name = "ORIGIN", default_value = "https://staleguard.invalid")]
     pub(super) origin: String,
+    /// Judge as if every rule observed, as `run --observe` does.
+    #[arg(long)]
+    pub(super) observe: bool,
+    /// Write the doctor's documents also where no `about` resource says that this is an LRS.
+    #[arg(long)]
+    pub(super) without_about: bool,
     /// How long each request may take.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     pub(super) timeout: Duration,
@@ -88,6 +94,15 @@ impl DoctorArguments {
             fields.append(name, value);
         }
         Ok(fields)
+    }
+
+    /// The origin of a page that plays content.
+    ///
+    /// # Errors
+    /// A sentence that says that no field can hold it.
+    pub(super) fn origin(&self) -> Result<HeaderValue, String> {
+        HeaderValue::from_str(&self.origin)
+            .map_err(|_| "--origin is none: write it like https://content.example.org".into())
     }
 
     /// The URL that clients use, if one is given.
@@ -219,6 +234,8 @@ mod tests {
             header_file: None,
             public_ca: None,
             origin: String::new(),
+            observe: false,
+            without_about: false,
             timeout: Duration::ZERO,
             json: false,
         };

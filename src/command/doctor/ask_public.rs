@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use http::Method;
-use http::header::{ACCEPT_ENCODING, IF_MATCH, IF_NONE_MATCH};
+use http::header::{ACCEPT_ENCODING, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use http::{Method, StatusCode};
 
 use super::ask_upstream::{Beside, STALE, about_origin};
 use super::documents::{Document, Ledger, is_ours};
 use super::place::{Heard, Place, Question, Told};
 use super::seen::{Seen, Step, large_contents};
+use crate::semantics::fields::X_REQUEST_ID;
 
 /// What browsers accept.
 const CODINGS: &str = "gzip, deflate, br, zstd";
@@ -24,6 +25,9 @@ pub(super) async fn ask(
     let asked = Asked { public, upstream, ledger, document };
     let mut seen = Seen::default();
     seen.note(Step::Missing, asked.read().await);
+    if !seen.told(Step::Missing).is_some_and(is_usable) {
+        return seen;
+    }
     let create = document.put(large_contents("first")).with(IF_NONE_MATCH, "*");
     seen.note(Step::Created, asked.write(create).await);
     if !seen.succeeded(Step::Created) {
@@ -31,9 +35,10 @@ pub(super) async fn ask(
     }
     seen.note(Step::Read, asked.read().await);
     asked.look_behind(Step::Behind, &mut seen).await;
-    let tag = seen.document(Step::Read).and_then(Told::etag);
+    let tag = seen.document(Step::Read).and_then(Told::tag);
     if let Some(tag) = &tag {
-        seen.note(Step::Revalidated, public.ask(browsers(document.read()).with(IF_NONE_MATCH, tag)).await);
+        let again = browsers(document.read()).with_value(IF_NONE_MATCH, tag.clone());
+        seen.note(Step::Revalidated, public.ask(again).await);
     }
     seen.note(Step::Head, public.ask(browsers(Question::new(Method::HEAD, document.target()))).await);
     for (step, question) in about_origin(document, &beside.origin) {
@@ -52,13 +57,27 @@ pub(super) async fn ask(
     if wrote {
         seen.note(Step::AfterStale, asked.read().await);
     }
-    let tag = if wrote { seen.document(Step::AfterStale).and_then(Told::etag) } else { tag };
+    let tag = if wrote { seen.document(Step::AfterStale).and_then(Told::tag) } else { tag };
     if let Some(tag) = tag {
-        seen.note(Step::Own, asked.write(document.put(large_contents("own")).with(IF_MATCH, &tag)).await);
+        let own = document.put(large_contents("own")).with_value(IF_MATCH, tag);
+        seen.note(Step::Own, asked.write(own).await);
     }
     seen.note(Step::After, asked.read().await);
     asked.look_behind(Step::AfterBehind, &mut seen).await;
     seen
+}
+
+/// Whether it makes sense, and does no harm, to write where a GET is answered so.
+fn is_usable(told: &Told) -> bool {
+    let is_refused = matches!(
+        told.status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    );
+    !is_refused && !told.is_page()
 }
 
 struct Asked<'a> {
@@ -74,17 +93,26 @@ impl Asked<'_> {
     }
 
     async fn read(&self) -> Heard {
-        self.public.ask(browsers(self.document.read())).await
+        self.public.ask(browsers(named(self.document))).await
     }
 
     /// Reads the same document where no hop is.
     async fn look_behind(&self, step: Step, seen: &mut Seen) {
         let Some(upstream) = self.upstream else { return };
-        let heard = upstream.ask(self.document.read().with(ACCEPT_ENCODING, "identity")).await;
+        let heard = upstream.ask(named(self.document).with(ACCEPT_ENCODING, "identity")).await;
         if heard.as_ref().is_ok_and(is_ours) {
             self.ledger.seen_at(self.document, upstream);
         }
         seen.note(step, heard);
+    }
+}
+
+/// A GET that brings a name of its own, which Staleguard gives back in every mode.
+fn named(document: &Document) -> Question {
+    let question = document.read();
+    match HeaderValue::from_str(document.name()) {
+        Ok(name) => question.with_value(X_REQUEST_ID, name),
+        Err(_) => question,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL,
-    CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, ORIGIN,
+    CONTENT_TYPE, HeaderValue, IF_MATCH, IF_NONE_MATCH, ORIGIN,
 };
 use http::{Method, StatusCode};
 
@@ -21,7 +21,7 @@ const WANTED: &str = "authorization,content-type,if-match,if-none-match,x-experi
 #[derive(Debug, Clone)]
 pub(super) struct Beside {
     /// The origin of a page that asks.
-    pub(super) origin: String,
+    pub(super) origin: HeaderValue,
     /// `upstream.target-max`.
     pub(super) target_max: usize,
 }
@@ -43,13 +43,14 @@ pub(super) async fn ask(
     seen.note(Step::Again, asked.read().await);
     seen.note(Step::Head, place.ask(Question::new(Method::HEAD, document.target())).await);
     if let Some(beside) = beside {
-        ask_beside(place, document, beside, &mut seen).await;
+        asked.ask_beside(beside, &mut seen).await;
     }
     let stale = document.put(contents_of("stale")).with(IF_MATCH, STALE);
     seen.note(Step::Stale, asked.write(stale).await);
     seen.note(Step::AfterStale, asked.read().await);
-    if let Some(tag) = seen.document(Step::AfterStale).and_then(Told::etag) {
-        seen.note(Step::Own, asked.write(document.put(contents_of("own")).with(IF_MATCH, &tag)).await);
+    if let Some(tag) = seen.document(Step::AfterStale).and_then(Told::tag) {
+        let own = document.put(contents_of("own")).with_value(IF_MATCH, tag);
+        seen.note(Step::Own, asked.write(own).await);
     }
     seen.note(Step::Unstated, asked.write(document.put(contents_of("unstated"))).await);
     let over = document.put(contents_of("over")).with(IF_NONE_MATCH, "*");
@@ -82,7 +83,9 @@ impl Asked<'_> {
     /// Whether the document was made: with a precondition if the server takes it, since then nothing else can be hit.
     async fn create(&self, seen: &mut Seen) -> bool {
         let refuses = match seen.told(Step::Missing) {
-            Some(told) => matches!(told.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN),
+            Some(told) => {
+                matches!(told.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) || told.is_page()
+            }
             None => true,
         };
         if refuses {
@@ -99,29 +102,32 @@ impl Asked<'_> {
         }
         seen.succeeded(Step::Created) || seen.succeeded(Step::CreatedBare)
     }
-}
 
-async fn ask_beside(place: &Place, document: &Document, beside: &Beside, seen: &mut Seen) {
-    for (step, question) in about_origin(document, &beside.origin) {
-        seen.note(step, place.ask(question).await);
-    }
-    let alternate = Question::new(Method::POST, format!("{}?method=GET", document.kind.path()))
-        .with(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .sending(document.form());
-    seen.note(Step::Alternate, place.ask(alternate).await);
-    let lengths = [(Step::LongPlain, beside.target_max), (Step::Long8, 8 * 1024), (Step::Long16, 16 * 1024)];
-    for (step, length) in lengths {
-        let length = length.saturating_sub(place.base().len());
-        seen.note(step, place.ask(Question::get(document.long_target(length))).await);
+    async fn ask_beside(&self, beside: &Beside, seen: &mut Seen) {
+        let Self { place, document, .. } = self;
+        for (step, question) in about_origin(document, &beside.origin) {
+            seen.note(step, place.ask(question).await);
+        }
+        // To a server that does not know this syntax it is a write.
+        let alternate = Question::new(Method::POST, format!("{}?method=GET", document.kind.path()))
+            .with(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .sending(document.form());
+        seen.note(Step::Alternate, self.write(alternate).await);
+        let lengths =
+            [(Step::LongPlain, beside.target_max), (Step::Long8, 8 * 1024), (Step::Long16, 16 * 1024)];
+        for (step, length) in lengths {
+            let length = length.saturating_sub(place.base().len());
+            seen.note(step, place.ask(Question::get(document.long_target(length))).await);
+        }
     }
 }
 
 /// What a browser asks for a page of another origin.
-pub(super) fn about_origin(document: &Document, origin: &str) -> [(Step, Question); 2] {
+pub(super) fn about_origin(document: &Document, origin: &HeaderValue) -> [(Step, Question); 2] {
     let preflight = Question::new(Method::OPTIONS, document.target())
-        .with(ORIGIN, origin)
+        .with_value(ORIGIN, origin.clone())
         .with(ACCESS_CONTROL_REQUEST_METHOD, "PUT")
         .with(ACCESS_CONTROL_REQUEST_HEADERS, WANTED)
         .anonymous();
-    [(Step::Preflight, preflight), (Step::CrossOrigin, document.read().with(ORIGIN, origin))]
+    [(Step::Preflight, preflight), (Step::CrossOrigin, document.read().with_value(ORIGIN, origin.clone()))]
 }

@@ -28,6 +28,8 @@ pub(super) enum Kind {
 pub(super) struct Document {
     pub(super) kind: Kind,
     name: String,
+    /// The statuses that mean a missing document beside the usual ones.
+    absent: Vec<StatusCode>,
 }
 
 /// Every document that may be there.
@@ -47,6 +49,23 @@ struct Made {
     look: Arc<Place>,
     /// Whether a write had no answer, and may yet be applied.
     is_unsure: bool,
+    /// The most that became of its writes.
+    standing: Standing,
+    /// Whether a DELETE was carried out.
+    is_removed: bool,
+}
+
+/// What became of writes to a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// Nothing was written.
+    Refused,
+    /// Probably nothing was, as after a 409 or a redirect.
+    Doubtful,
+    /// Something may have been, as after a 500.
+    Possible,
+    /// Something was.
+    Written,
 }
 
 /// A document that could not be removed, or of which that cannot be told.
@@ -72,7 +91,17 @@ impl Kind {
 impl Document {
     /// A document that nobody else has: `random` is in all of its names.
     pub(super) fn new(kind: Kind, what: &str, random: &str) -> Self {
-        Self { kind, name: format!("{MARK}-{what}-{random}") }
+        Self { kind, name: format!("{MARK}-{what}-{random}"), absent: Vec::new() }
+    }
+
+    /// The same at a server that may answer these, too, where it is missing.
+    pub(super) fn absent_as(self, statuses: &[StatusCode]) -> Self {
+        Self { absent: statuses.to_vec(), ..self }
+    }
+
+    /// What nobody else's document is named.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its target behind the base path.
@@ -106,8 +135,9 @@ impl Document {
     }
 
     /// The form that asks for it in xAPI's alternate request syntax (1.0.3 Communication §1.3).
+    /// The mark stands in it as it is: whoever stores the form shows it again.
     pub(super) fn form(&self) -> String {
-        self.query(&self.name)
+        self.query(&self.name).replace("%2D", "-")
     }
 
     /// A question that reads it.
@@ -142,14 +172,19 @@ impl Ledger {
     ) -> Heard {
         let turn = Arc::clone(&self.writing).lock_owned().await;
         self.note(place, document);
+        let is_delete = question.method == Method::DELETE;
         let (ledger, place, document) = (Arc::clone(self), Arc::clone(place), document.clone());
         let written = tokio::spawn(async move {
             let heard = place.ask(question).await;
             let may_come = matches!(heard, Err(Unanswered::Late(_)))
                 || matches!(heard, Err(Unanswered::Failed(failure)) if !failure.is_before_sending());
-            if may_come {
-                ledger.change(&document, |made| made.is_unsure = true);
-            }
+            let status = heard.as_ref().ok().map(|told| told.status);
+            ledger.change(&document, |made| {
+                made.is_unsure |= may_come;
+                made.standing = made.standing.max(status.map_or(Standing::Refused, Standing::of));
+                made.is_removed |= is_delete && status.is_some_and(|status| status.is_success());
+            });
+            ledger.forget_refused(&document);
             drop(turn);
             heard
         });
@@ -194,8 +229,21 @@ impl Ledger {
         let mut made = self.locked();
         if !made.iter().any(|made| made.document == *document) {
             let (via, look) = (Arc::clone(place), Arc::clone(place));
-            made.push(Made { document: document.clone(), via, look, is_unsure: false });
+            made.push(Made {
+                document: document.clone(),
+                via,
+                look,
+                is_unsure: false,
+                standing: Standing::Refused,
+                is_removed: false,
+            });
         }
+    }
+
+    /// What was never written is nothing that could be left.
+    fn forget_refused(&self, document: &Document) {
+        let is_refused = |made: &Made| made.standing == Standing::Refused && !made.is_unsure;
+        self.locked().retain(|made| made.document != *document || !is_refused(made));
     }
 
     fn change(&self, document: &Document, change: impl FnOnce(&mut Made)) {
@@ -213,19 +261,39 @@ impl Ledger {
     }
 }
 
+impl Standing {
+    fn of(status: StatusCode) -> Self {
+        match status {
+            status if status.is_success() => Self::Written,
+            status if status.is_server_error() => Self::Possible,
+            StatusCode::REQUEST_TIMEOUT
+            | StatusCode::CONFLICT
+            | StatusCode::PRECONDITION_FAILED
+            | StatusCode::TOO_EARLY
+            | StatusCode::TOO_MANY_REQUESTS => Self::Doubtful,
+            status if status.is_client_error() => Self::Refused,
+            _ => Self::Doubtful,
+        }
+    }
+}
+
 impl Made {
     async fn remove(&self) -> Result<(), String> {
-        if self.is_there().await == Ok(false) {
+        let may_be_there = self.is_unsure || self.standing >= Standing::Possible;
+        if !may_be_there && self.is_there().await == Ok(false) {
             return Ok(());
         }
         let mut last = "it is still there".to_owned();
+        let mut is_removed = self.is_removed || self.standing < Standing::Written;
         for place in [&self.via, &self.look] {
-            if let Err(why) = self.remove_at(place).await {
-                last = why;
+            match self.remove_at(place).await {
+                Ok(()) => is_removed = true,
+                Err(why) => last = why,
             }
             match self.is_there().await {
-                Ok(false) => return Ok(()),
-                Ok(true) => {}
+                Ok(false) if is_removed => return Ok(()),
+                // Nobody has removed it: somebody may keep a 404 from before it was written.
+                Ok(_) => {}
                 Err(why) => last = why,
             }
         }
@@ -236,14 +304,15 @@ impl Made {
     async fn remove_at(&self, place: &Place) -> Result<(), String> {
         let delete = self.document.delete();
         let told = place.ask(delete.clone()).await.map_err(|unanswered| unanswered.to_string())?;
-        if !told.status.is_client_error() || told.status == StatusCode::NOT_FOUND {
+        if told.status.is_success() || matches!(told.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
             return Ok(());
         }
         let read = place.ask(self.document.read()).await.map_err(|unanswered| unanswered.to_string())?;
-        let told = match read.etag() {
-            Some(tag) => {
-                place.ask(delete.with(IF_MATCH, &tag)).await.map_err(|unanswered| unanswered.to_string())?
-            }
+        let told = match read.tag() {
+            Some(tag) => place
+                .ask(delete.with_value(IF_MATCH, tag))
+                .await
+                .map_err(|unanswered| unanswered.to_string())?,
             None => told,
         };
         match told.status.is_success() {
@@ -257,14 +326,11 @@ impl Made {
         let told = self.look.ask(question).await.map_err(|unanswered| unanswered.to_string())?;
         match told.status {
             StatusCode::OK => Ok(is_ours(&told)),
-            status
-                if status == StatusCode::UNAUTHORIZED
-                    || status == StatusCode::FORBIDDEN
-                    || status.is_server_error() =>
-            {
+            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::NO_CONTENT => Ok(false),
+            status if self.document.absent.contains(&status) => Ok(false),
+            status => {
                 Err(format!("whether it is there cannot be told: its GET was answered {}", status.as_u16()))
             }
-            _ => Ok(false),
         }
     }
 }
@@ -295,5 +361,14 @@ mod tests {
             }
             assert_eq!(document.long_target(8192).len(), 8192);
         }
+    }
+
+    #[test]
+    fn whoever_stores_the_form_shows_whose_it_is() {
+        let form = Document::new(Kind::State, "a", "1f").form();
+        assert!(form.contains(MARK), "{form}");
+        let query = Document::new(Kind::State, "a", "1f").query("staleguard-doctor-a-1f");
+        let pairs = |text: &str| form_urlencoded::parse(text.as_bytes()).into_owned().collect::<Vec<_>>();
+        assert_eq!(pairs(&form), pairs(&query));
     }
 }

@@ -144,13 +144,14 @@ impl Findings {
     }
 }
 
-/// What a server said, made fit to be shown: short, and without anything that moves a cursor.
+/// What a server said, made fit to be shown: short, and visible ASCII alone. Control characters move a cursor, and others
+/// turn the direction of text, or are not seen at all.
 pub(super) fn shown(text: impl fmt::Display) -> String {
     let text = text.to_string();
     let mut shown: String = text
         .chars()
         .take(80)
-        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .flat_map(|c| if c == ' ' || c.is_ascii_graphic() { vec![c] } else { c.escape_default().collect() })
         .collect();
     if text.chars().nth(80).is_some() {
         shown.push('…');
@@ -182,6 +183,7 @@ mod tests {
     #[test]
     fn what_a_server_says_moves_no_cursor() {
         assert_eq!(shown("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
-        assert_eq!(shown("é".repeat(100)), "é".repeat(80) + "…");
+        assert_eq!(shown("e".repeat(100)), "e".repeat(80) + "…");
+        assert_eq!(shown("a\u{202e}b\u{200b}é"), "a\\u{202e}b\\u{200b}\\u{e9}");
     }
 }

@@ -4,15 +4,16 @@
 use http::StatusCode;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, AGE, CACHE_CONTROL, CONTENT_ENCODING, LOCATION, SERVER};
 
+use super::documents::MARK;
 use super::finding::{Finding, Remedy, Severity, Side, shown};
-use super::judge_upstream::{lacking, refused_credentials, unanswered};
+use super::judge_upstream::{creation_refused, lacking, refused_credentials, several_tags, unanswered};
 use super::place::Told;
 use super::seen::{Likeness, Seen, Step, large_contents, likeness, step_of};
 use crate::guard::policy::Mode;
 use crate::rule::Rule;
 use crate::semantics::cors::{Cors, Repair};
 use crate::semantics::entity_tag::EntityTag;
-use crate::semantics::fields::PROXY_STATUS;
+use crate::semantics::fields::{PROXY_STATUS, X_REQUEST_ID};
 use crate::semantics::preconditions::Matching;
 
 /// The hops' own directives that leave entity-tags alone.
@@ -24,6 +25,8 @@ const LEAVE_TAGS: &str = "let no hop compress these paths: nginx: gzip off; Apac
 pub(super) struct Examined<'a> {
     pub(super) seen: &'a Seen,
     pub(super) rule: &'a Rule,
+    /// Whether credentials were given.
+    pub(super) has_credentials: bool,
     /// Whether observed resources show our entity-tags (`observe.etags`).
     pub(super) shows_tags: bool,
     /// `listen.header-max`.
@@ -72,7 +75,7 @@ fn problem(code: &'static str, seen: impl Into<String>) -> Finding {
 pub(super) fn judge(examined: Examined<'_>) -> Vec<Finding> {
     let Examined { seen, rule, .. } = examined;
     let mut findings = unanswered(seen, Side::Public);
-    match made(seen) {
+    match made(examined) {
         Err(finding) => findings.extend(finding),
         Ok(()) => {
             findings.extend(presence(examined));
@@ -87,12 +90,26 @@ pub(super) fn judge(examined: Examined<'_>) -> Vec<Finding> {
 }
 
 /// Whether there is a document to say anything of.
-fn made(seen: &Seen) -> Result<(), Option<Finding>> {
-    let Some(told) = seen.told(Step::Created) else { return Err(None) };
+fn made(examined: Examined<'_>) -> Result<(), Option<Finding>> {
+    let Examined { seen, has_credentials, .. } = examined;
+    let refused = |status| Err(Some(refused_credentials(Side::Public, status, has_credentials)));
+    let Some(told) = seen.told(Step::Created) else {
+        return match seen.told(Step::Missing) {
+            Some(told) if matches!(told.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                refused(told.status)
+            }
+            Some(told) if told.is_page() => Err(Some(
+                problem("not-found", "a page for people stands where documents are: nothing was written")
+                    .advising("give the URL with the LRS's base path, as in https://lrs.example.org/xapi"),
+            )),
+            Some(told) if !seen.asked(Step::Created) => Err(Some(creation_refused(Side::Public, told))),
+            _ => Err(None),
+        };
+    };
     let status = told.status;
     match status {
         status if status.is_success() => Ok(()),
-        StatusCode::UNAUTHORIZED => Err(Some(refused_credentials(Side::Public, status))),
+        StatusCode::UNAUTHORIZED => refused(status),
         status if status.is_redirection() => Err(Some(redirected(told))),
         StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
             Err(Some(problem("method-refused", format!("a PUT is answered {}", status.as_u16())).advising(
@@ -103,10 +120,32 @@ fn made(seen: &Seen) -> Result<(), Option<Finding>> {
             problem("not-found", "a PUT is answered 404: the LRS is not at this URL")
                 .advising("give the URL with the LRS's base path, as in https://lrs.example.org/xapi"),
         )),
-        status => {
-            Err(Some(problem("creation-refused", format!("a document cannot be made: {}", status.as_u16()))))
-        }
+        _ => Err(Some(creation_refused(Side::Public, told))),
     }
+}
+
+/// The finding that no LRS is told at this URL, where nothing is written then.
+pub(super) fn no_about(told: &Told, has_credentials: bool, is_secure: bool) -> Finding {
+    let status = told.status;
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return refused_credentials(Side::Public, status, has_credentials);
+    }
+    if matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    ) {
+        return creation_refused(Side::Public, told);
+    }
+    let text = format!(
+        "about, which names the versions of xAPI, is answered {} in its place: nothing is written there",
+        told.status_in_words()
+    );
+    problem("no-about", text).advising(match status {
+        StatusCode::BAD_REQUEST if !is_secure => {
+            "if TLS is spoken there, give the URL with https, and with the LRS's base path"
+        }
+        _ => "give the URL with the LRS's base path; for an LRS that has no about, --without-about besides",
+    })
 }
 
 /// The finding of a redirect, which is not followed: credentials go nowhere else.
@@ -182,17 +221,16 @@ pub(super) fn change(sent: &EntityTag, arrived: Option<&str>) -> Change {
 fn presence(examined: Examined<'_>) -> Vec<Finding> {
     let Examined { seen, rule, .. } = examined;
     if rule.mode == Mode::Observe {
-        return vec![note(
+        let observing = note(
             "observing",
             "in observe mode nothing is refused, so that nobody can tell here whether If-Match reaches Staleguard",
-        )];
+        );
+        return [observing].into_iter().chain(passage(seen)).collect();
     }
-    let steps = [Step::Stale, Step::CreatedOver, Step::Own];
-    let is_here =
-        steps.into_iter().filter_map(|step| seen.told(step)).any(is_marked) || tag_is_ours(examined);
+    let is_here = is_here(examined);
     let Some(stale) = seen.told(Step::Stale) else { return Vec::new() };
     if !is_here {
-        return vec![not_here(stale)];
+        return vec![not_here(examined, stale)];
     }
     let mut findings = Vec::new();
     findings.push(match stale.status {
@@ -213,7 +251,48 @@ fn presence(examined: Examined<'_>) -> Vec<Finding> {
     findings
 }
 
-fn not_here(stale: &Told) -> Finding {
+/// Whether anything shows that an enforcing Staleguard is on the way.
+fn is_here(examined: Examined<'_>) -> bool {
+    let steps = [Step::Stale, Step::CreatedOver, Step::Own];
+    steps.into_iter().filter_map(|step| examined.seen.told(step)).any(is_marked) || tag_is_ours(examined)
+}
+
+/// The same with another reason why it may look as if nobody enforced.
+fn or_observing(examined: Examined<'_>, remedy: &str) -> String {
+    let observing =
+        "; or Staleguard is in observe mode there (run --observe, mode = \"observe\"): ask with --observe";
+    let may_observe = examined.rule.mode == Mode::Enforce && !is_here(examined);
+    format!("{remedy}{}", if may_observe { observing } else { "" })
+}
+
+/// Whether Staleguard is on the way at all: in every mode it gives the X-Request-Id of a request back.
+fn passage(seen: &Seen) -> Option<Finding> {
+    let id = |step| seen.told(step).map(|told| told.field(&X_REQUEST_ID));
+    let is_brought = |id: &Option<String>| id.as_ref().is_some_and(|id| id.starts_with(MARK));
+    let cannot_tell = |why: &str| {
+        note("passage-unknown", format!("whether Staleguard is on the way cannot be told: {why}"))
+            .advising("look for the requests of this visit in Staleguard's access log")
+    };
+    let arrived = id(Step::Read)?;
+    Some(match (arrived, id(Step::Behind)) {
+        (_, None) => cannot_tell("the LRS itself was not asked for comparison"),
+        (None, Some(None)) => problem(
+            "not-through-staleguard",
+            "X-Request-Id, which Staleguard gives back in every mode, does not come back: this URL goes around it",
+        )
+        .advising("lead this URL to Staleguard; or let X-Request-Id pass, if a hop takes it off"),
+        (None, Some(Some(_))) => cannot_tell("a hop takes X-Request-Id off"),
+        (arrived, Some(of_upstream)) if is_brought(&arrived) && !is_brought(&of_upstream) => {
+            ok("through-staleguard", "X-Request-Id comes back as Staleguard gives it, and not from the LRS")
+        }
+        (Some(_), Some(None)) => {
+            ok("through-staleguard", "an X-Request-Id comes back as from Staleguard, and none from the LRS")
+        }
+        (Some(_), Some(Some(_))) => cannot_tell("the LRS answers with an X-Request-Id, too"),
+    })
+}
+
+fn not_here(examined: Examined<'_>, stale: &Told) -> Finding {
     let status = stale.status.as_u16();
     let seen = match stale.status.is_success() {
         true => format!(
@@ -221,8 +300,10 @@ fn not_here(stale: &Told) -> Finding {
         ),
         false => format!("a stale If-Match is answered {status}, and not by Staleguard"),
     };
-    problem("not-guarded", seen)
-        .advising("lead this URL to Staleguard, and have the LRS listen where nobody else reaches it")
+    problem("not-guarded", seen).advising(or_observing(
+        examined,
+        "lead this URL to Staleguard, and have the LRS listen where nobody else reaches it",
+    ))
 }
 
 /// A precondition that was stated here and of which Staleguard knows nothing.
@@ -248,18 +329,22 @@ fn replaced(stale: &Told) -> Option<Finding> {
 fn tag(examined: Examined<'_>) -> Vec<Finding> {
     let Examined { seen, rule, .. } = examined;
     let (Some(read), Some(sent)) = (seen.document(Step::Read), expected(examined)) else { return Vec::new() };
+    if read.has_several_tags() {
+        return vec![several_tags(Side::Public)];
+    }
     let arrived = read.etag();
     let hop = read.field(&SERVER).map(|server| format!(" (Server: {})", shown(server))).unwrap_or_default();
     let shown_tag = shown(arrived.clone().unwrap_or_default());
     vec![match change(&sent, arrived.as_deref()) {
         Change::None => ok("etag-arrives", "the ETag arrives as it was sent"),
-        Change::Removed => problem("etag-stripped", format!("the ETag does not arrive{hop}"))
-            .advising(format!("a hop takes it off, as Envoy's compressor does: {LEAVE_TAGS}")),
+        Change::Removed => problem("etag-stripped", format!("the ETag does not arrive{hop}")).advising(
+            or_observing(examined, &format!("a hop takes it off, as Envoy's compressor does: {LEAVE_TAGS}")),
+        ),
         Change::Other if seen.document(Step::Behind).and_then(Told::etag) == arrived => problem(
             "etag-not-ours",
             "the ETag that arrives is the LRS's own: this URL goes around Staleguard",
         )
-        .advising("lead this URL to Staleguard"),
+        .advising(or_observing(examined, "lead this URL to Staleguard")),
         Change::Other => {
             problem("etag-rewritten", format!("another ETag arrives than was sent: {shown_tag}{hop}"))
                 .advising(format!("a hop makes ETags of its own: {LEAVE_TAGS}"))
@@ -421,7 +506,10 @@ fn caching(examined: Examined<'_>) -> Vec<Finding> {
             "cache-control-changed",
             format!("Cache-Control was sent as {}, and arrives as {}", shown(&sent), shown(arrived.as_deref().unwrap_or("nothing"))),
         )
-        .advising("leave it alone: without private and no-cache, caches may keep a learner's documents, and browsers old ones"),
+        .advising(or_observing(
+            examined,
+            "leave it alone: without private and no-cache, caches may keep a learner's documents, and browsers old ones",
+        )),
     }]
 }
 
@@ -534,6 +622,7 @@ mod tests {
         let examined = Examined {
             seen: &seen,
             rule: &rule,
+            has_credentials: false,
             shows_tags: false,
             header_max,
             upstream_refuses_long: false,

@@ -25,6 +25,8 @@ pub(super) struct Examined<'a> {
     pub(super) rule: &'a Rule,
     /// The version of xAPI that was spoken.
     pub(super) version: &'a str,
+    /// Whether credentials were given.
+    pub(super) has_credentials: bool,
 }
 
 fn found(severity: Severity, code: &'static str, seen: impl Into<String>) -> Finding {
@@ -45,10 +47,10 @@ fn problem(code: &'static str, seen: impl Into<String>) -> Finding {
 
 /// All that can be said of a resource at the upstream.
 pub(super) fn judge(examined: Examined<'_>) -> Vec<Finding> {
-    let Examined { seen, rule, .. } = examined;
+    let Examined { seen, rule, has_credentials, .. } = examined;
     let mut findings: Vec<Finding> = Vec::new();
     findings.extend(unanswered(seen, Side::Upstream));
-    findings.extend(access(seen));
+    findings.extend(access(seen, has_credentials));
     if !findings.iter().any(|finding| finding.code == "credentials-refused") {
         findings.extend(missing(seen, rule));
         findings.extend(creation(seen));
@@ -83,21 +85,36 @@ pub(super) fn unanswered(seen: &Seen, side: Side) -> Vec<Finding> {
     reasons.into_iter().map(finding).collect()
 }
 
-fn access(seen: &Seen) -> Option<Finding> {
+fn access(seen: &Seen, has_credentials: bool) -> Option<Finding> {
     let steps = [Step::Missing, Step::Created, Step::Read];
     let is_refusal =
         |status: &StatusCode| matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
     let status = steps.into_iter().filter_map(|step| seen.status(step)).find(is_refusal)?;
-    Some(refused_credentials(Side::Upstream, status))
+    Some(refused_credentials(Side::Upstream, status, has_credentials))
 }
 
 /// The finding that credentials are missing, or not enough.
-pub(super) fn refused_credentials(side: Side, status: StatusCode) -> Finding {
-    let seen = format!("a document was answered {}", status.as_u16());
-    Finding::new(side, Severity::Problem, "credentials-refused", seen).advising(
+pub(super) fn refused_credentials(side: Side, status: StatusCode, has_credentials: bool) -> Finding {
+    let status = status.as_u16();
+    let finding = |seen| Finding::new(side, Severity::Problem, "credentials-refused", seen);
+    if has_credentials {
+        return finding(format!("with the credentials that were given, a document was answered {status}"))
+            .advising(
+                "give those of a client that may read and write documents, compare them with the LRS's, and see that \
+                 no hop takes Authorization off",
+            );
+    }
+    finding(format!("without credentials, a document was answered {status}")).advising(
         "give the credentials of a client that may read and write documents: -H 'Authorization: Basic …', or \
          --header-file",
     )
+}
+
+/// The finding that there is no one ETag to be sent back.
+pub(super) fn several_tags(side: Side) -> Finding {
+    let seen = "there is more than one ETag, so that none was sent back in If-Match";
+    Finding::new(side, Severity::Problem, "etag-several", seen)
+        .advising("find out who adds the second one: clients take either, or both in one")
 }
 
 fn missing(seen: &Seen, rule: &Rule) -> Option<Finding> {
@@ -172,10 +189,27 @@ fn creation(seen: &Seen) -> Option<Finding> {
             )
             .advising("there is nothing to guard; or its path is another one: give --path"),
         ),
-        status => {
-            Some(problem("creation-refused", format!("a document cannot be made: {}", status.as_u16())))
+        _ => {
+            let told = seen.told(Step::Created)?;
+            Some(creation_refused(Side::Upstream, told))
         }
     }
+}
+
+/// The finding that a write was refused, in the server's own words.
+pub(super) fn creation_refused(side: Side, told: &Told) -> Finding {
+    let remedy = match told.status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            "see that whoever is behind the one that answers this runs, Staleguard and the LRS, and is asked where it listens"
+        }
+        StatusCode::BAD_REQUEST => {
+            "what the answer says tells more; if TLS is spoken there, the URL needs https"
+        }
+        status if status.is_server_error() => "its own log says why: what was sent is a small JSON document",
+        _ => "what the answer says, and the server's own log, tell more",
+    };
+    let seen = format!("a document cannot be made: {}", told.status_in_words());
+    Finding::new(side, Severity::Problem, "creation-refused", seen).advising(remedy)
 }
 
 /// Whether what is read is what was written last, on which every verdict rests.
@@ -268,6 +302,9 @@ fn contents(examined: Examined<'_>) -> Vec<Finding> {
 
 fn entity_tag(examined: Examined<'_>) -> Vec<Finding> {
     let Some(told) = examined.seen.document(Step::Read) else { return Vec::new() };
+    if told.has_several_tags() {
+        return vec![several_tags(Side::Upstream)];
+    }
     let Some(tag) = told.etag() else {
         return vec![note("etag-none", "the LRS gives no ETag; Staleguard's stand in its place")];
     };
@@ -392,7 +429,7 @@ fn conditions(examined: Examined<'_>) -> Vec<Finding> {
 
 /// What becomes of a PUT that states nothing, by the rule and by the upstream.
 fn unconditional(examined: Examined<'_>) -> Option<Finding> {
-    let Examined { seen, rule, version } = examined;
+    let Examined { seen, rule, version, .. } = examined;
     let status = seen.status(Step::Unstated)?;
     let mut fields = HeaderMap::new();
     fields.extend(HeaderValue::from_str(version).ok().map(|version| (XAPI_VERSION, version)));
@@ -455,8 +492,15 @@ fn removal(examined: Examined<'_>) -> Vec<Finding> {
     let (Some(removed), Some(gone)) = (seen.status(Step::Removed), seen.told(Step::Gone)) else {
         return Vec::new();
     };
-    let looks_missing = seen.told(Step::Missing).is_some_and(|missing| look(missing) == look(gone));
+    let was_shown = seen.told(Step::After).is_some_and(super::documents::is_ours);
+    let is_shown = super::documents::is_ours(gone);
+    let looks_missing = !is_shown
+        && look(gone) != "200"
+        && seen.told(Step::Missing).is_some_and(|missing| look(missing) == look(gone));
     vec![match (removed.is_success(), looks_missing) {
+        (true, true) if !was_shown => {
+            note("removal-unproved", "a DELETE is accepted, and no GET showed the document before")
+        }
         (true, true) => ok("removes", "a DELETE removes the document"),
         (true, false) => {
             problem("not-removed", "a DELETE is accepted, and the document is not missing afterwards")
@@ -609,7 +653,7 @@ mod tests {
         steps.into_iter().for_each(|(step, told)| seen.note(step, Ok(told)));
         let rules = Config::rules("f", config, &Environment::default()).expect("a configuration");
         let rule = rules.0.iter().find(|rule| &*rule.name == name).expect("the preset's");
-        let findings = judge(Examined { seen: &seen, rule, version });
+        let findings = judge(Examined { seen: &seen, rule, version, has_credentials: false });
         let line = |finding: &Finding| {
             format!(
                 "{} {}: {}",
@@ -694,6 +738,28 @@ mod tests {
             let codes: Vec<_> =
                 found.iter().filter_map(|found| found.split_once(':')).map(|(code, _)| code).collect();
             assert_eq!(codes, code.into_iter().collect::<Vec<_>>(), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_removal_is_proved_by_what_was_shown_and_is_not_shown_any_more() {
+        const OURS: &str = "{\"by\":\"staleguard-doctor\"}";
+        for (missing, after, gone, expected) in [
+            ((404, ""), OURS, (404, ""), "ok removes: "),
+            ((200, "{}"), OURS, (200, "{}"), "ok removes: "),
+            ((404, ""), "welcome", (404, ""), "note removal-unproved: "),
+            ((200, "welcome"), "welcome", (200, "welcome"), "problem not-removed: "),
+            ((404, ""), OURS, (200, OURS), "problem not-removed: "),
+        ] {
+            let steps = vec![
+                (Step::Missing, told(missing.0, missing.1)),
+                (Step::Read, told(200, after)),
+                (Step::After, told(200, after)),
+                (Step::Removed, told(204, "")),
+                (Step::Gone, told(gone.0, gone.1)),
+            ];
+            let found = found_of("", "state", "1.0.3", steps);
+            assert!(found.iter().any(|found| found.starts_with(expected)), "{missing:?} {gone:?}: {found:?}");
         }
     }
 }

@@ -19,6 +19,8 @@ mod visit;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
+use http::header::HOST;
+
 use self::arguments::{DoctorArguments, PublicUrl, for_public};
 use self::documents::{Ledger, Left};
 use self::finding::{Finding, Severity, Side};
@@ -32,6 +34,7 @@ use super::signals::Signals;
 use super::source::Source;
 use super::{FAILED, USAGE};
 use crate::config::Config;
+use crate::semantics::fields::XAPI_VERSION;
 use crate::upstream::Settings;
 use crate::upstream::tls::Connector;
 
@@ -71,9 +74,11 @@ fn prepared(arguments: &DoctorArguments) -> Result<Visit, Unfit> {
     let fields = arguments.request_fields().map_err(Unfit::Usage)?;
     let public = arguments.public_url().map_err(Unfit::Usage)?;
     let path = arguments.base_path().map_err(Unfit::Usage)?;
-    let (config, _) = Source::of_doctor(arguments.config.clone(), arguments.upstream.clone())
-        .read()
-        .map_err(Unfit::Config)?;
+    let origin = arguments.origin().map_err(Unfit::Usage)?;
+    let (config, _) =
+        Source::of_doctor(arguments.config.clone(), arguments.upstream.clone(), arguments.observe)
+            .read()
+            .map_err(Unfit::Config)?;
     let asked = Arc::new(Count::default());
     let tls = config.upstream.tls.as_ref().map(Connector::load).transpose().map_err(Unfit::Config)?;
     let (settings, time) = (config.upstream.clone(), arguments.timeout);
@@ -92,9 +97,10 @@ fn prepared(arguments: &DoctorArguments) -> Result<Visit, Unfit> {
         config,
         upstream,
         path,
-        origin: arguments.origin.clone(),
+        origin,
         asked,
-        has_credentials: !fields.is_empty(),
+        has_credentials: fields.keys().any(|name| *name != HOST && *name != XAPI_VERSION),
+        without_about: arguments.without_about,
     })
 }
 

@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, ETAG, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{
+    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
 use http::{Method, Request, StatusCode, Uri};
+use rustls::CertificateError;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::finding::Side;
+use super::finding::{Side, shown};
 use crate::body::budget::Budget;
 use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Paced};
@@ -37,6 +41,7 @@ const REQUESTS: u32 = 500;
 pub(super) struct Place {
     pub(super) side: Side,
     pool: Arc<Pool>,
+    tls: Option<Arc<Connector>>,
     /// The path in front of the resources, as in `/xapi`.
     base: String,
     /// The fields of every request: Host, credentials, the version of xAPI.
@@ -105,20 +110,32 @@ impl Place {
         asked: &Arc<Count>,
     ) -> Self {
         let settings = Settings { connect_timeout: time, response_timeout: time, connections: 2, ..settings };
-        let pool = Pool::over_tls(settings, Arc::new(Semaphore::new(2)), Budget::new(4 * LONGEST), tls);
-        Self { side, pool, base: String::new(), fields, time, asked: Arc::clone(asked) }
+        let pool =
+            Pool::over_tls(settings, Arc::new(Semaphore::new(2)), Budget::new(4 * LONGEST), tls.clone());
+        Self { side, pool, tls, base: String::new(), fields, time, asked: Arc::clone(asked) }
     }
 
     /// The same with a path in front of its resources.
     pub(super) fn at(&self, base: &str) -> Self {
         let (pool, fields, asked) = (Arc::clone(&self.pool), self.fields.clone(), Arc::clone(&self.asked));
-        Self { side: self.side, pool, base: base.to_owned(), fields, time: self.time, asked }
+        let tls = self.tls.clone();
+        Self { side: self.side, pool, tls, base: base.to_owned(), fields, time: self.time, asked }
     }
 
     /// The same, asked in this version of xAPI unless the fields of every request name one.
     pub(super) fn speaking(mut self, version: &'static str) -> Self {
         self.fields.entry(XAPI_VERSION).or_insert(HeaderValue::from_static(version));
         self
+    }
+
+    /// Why the server's certificate is not accepted: one more handshake, without a request.
+    pub(super) async fn certificate_error(&self) -> Option<CertificateError> {
+        let (tls, settings) = (self.tls.as_ref()?, self.pool.settings());
+        let look = async {
+            let stream = TcpStream::connect(&settings.authority).await.ok()?;
+            tls.certificate_error(stream).await
+        };
+        timeout(self.time, look).await.ok().flatten()
     }
 
     /// The path in front of the resources.
@@ -193,9 +210,14 @@ impl Question {
         Self::new(Method::GET, target)
     }
 
-    /// The same with a field; a value that no field may have leaves it out.
-    pub(super) fn with(mut self, name: HeaderName, value: &str) -> Self {
-        self.fields.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+    /// The same with a field.
+    pub(super) fn with(self, name: HeaderName, value: &'static str) -> Self {
+        self.with_value(name, HeaderValue::from_static(value))
+    }
+
+    /// The same with a field whose value is somebody else's.
+    pub(super) fn with_value(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.push((name, value));
         self
     }
 
@@ -242,9 +264,45 @@ impl Told {
         (!lines.is_empty()).then(|| lines.join(", "))
     }
 
-    /// The ETag as it came.
+    /// The ETag in words, to be shown and compared.
     pub(super) fn etag(&self) -> Option<String> {
         self.field(&ETAG)
+    }
+
+    /// The one ETag, byte for byte as it came; nothing if there are several.
+    pub(super) fn tag(&self) -> Option<HeaderValue> {
+        let mut tags = self.fields.get_all(ETAG).iter();
+        tags.next().filter(|_| tags.next().is_none()).cloned()
+    }
+
+    /// Whether there is more than one ETag.
+    pub(super) fn has_several_tags(&self) -> bool {
+        self.fields.get_all(ETAG).iter().nth(1).is_some()
+    }
+
+    /// The first words of the contents, for a person.
+    pub(super) fn words(&self) -> Option<String> {
+        let contents = self.decoded()?;
+        let text = String::from_utf8_lossy(contents.get(..2048).unwrap_or(&contents)).into_owned();
+        // Of a page, what stands between its tags.
+        let mut parts = text.split('<');
+        let first = parts.next().unwrap_or_default().to_owned();
+        let behind = parts.map(|part| part.split_once('>').map_or("", |(_, text)| text));
+        let untagged = [first.as_str()].into_iter().chain(behind).collect::<Vec<_>>().join(" ");
+        let words: Vec<String> = untagged.split_whitespace().map(str::to_owned).collect();
+        (!words.is_empty()).then(|| shown(words.join(" ")))
+    }
+
+    /// `503 (Sorry)`: the status, and the first words of a refusal.
+    pub(super) fn status_in_words(&self) -> String {
+        let status = self.status.as_u16();
+        self.words().map_or_else(|| status.to_string(), |words| format!("{status} ({words})"))
+    }
+
+    /// Whether this is a page for people, as no LRS answers for a document.
+    pub(super) fn is_page(&self) -> bool {
+        let media_type = self.field(&CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+        self.status.is_success() && media_type.trim_start().starts_with("text/html")
     }
 }
 
@@ -256,7 +314,7 @@ impl fmt::Display for Unanswered {
                 Failure::ConnectionTimeout => "no connection was accepted in time",
                 Failure::DnsError => "its name cannot be resolved",
                 Failure::ConnectionLimit => "too many requests are under way",
-                Failure::TlsCertificateError => "its certificate is not trusted, expired or for another name",
+                Failure::TlsCertificateError => "its certificate is not accepted",
                 Failure::TlsAlertReceived => "it refused to speak TLS",
                 Failure::TlsProtocolError => "it does not speak TLS, or none that is spoken here",
                 Failure::ConnectionTerminated => "it ended the connection without an answer",

@@ -84,6 +84,11 @@ impl Seen {
         self.told(step).map(|told| told.status)
     }
 
+    /// Whether a step was asked, answered or not.
+    pub(super) fn asked(&self, step: Step) -> bool {
+        self.0.contains_key(&step)
+    }
+
     /// A document that a step showed.
     pub(super) fn document(&self, step: Step) -> Option<&Told> {
         self.told(step).filter(|told| told.status == StatusCode::OK)
@@ -106,9 +111,10 @@ pub(super) fn first_contents() -> Bytes {
         .into()
 }
 
-/// What is merged by a POST: numbers that no double holds, and an empty object, which PHP takes for a list.
+/// What is merged by a POST: numbers that no double holds, and an empty object, which PHP takes for a list. It tells whose
+/// it is, for servers that replace where they should merge.
 pub(super) fn merged_contents() -> Bytes {
-    Bytes::from_static(b"{\"merged\":12345678901234567890,\"empty\":{}}")
+    format!("{{\"merged\":12345678901234567890,\"empty\":{{}},\"from\":\"{MARK}\"}}").into()
 }
 
 /// The contents of a later step, which tell that it was carried out.

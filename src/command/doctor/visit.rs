@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use http::header::HeaderValue;
 use http::{Request, StatusCode};
+use rustls::CertificateError;
 use serde_json::Value;
 
 use super::arguments::PublicUrl;
@@ -31,9 +33,11 @@ pub(super) struct Visit {
     pub(super) public_url: Option<PublicUrl>,
     /// The base path at the upstream, if somebody has said so.
     pub(super) path: Option<String>,
-    pub(super) origin: String,
+    pub(super) origin: HeaderValue,
     pub(super) asked: Arc<Count>,
     pub(super) has_credentials: bool,
+    /// Whether documents are written where no `about` says that this is an LRS.
+    pub(super) without_about: bool,
 }
 
 /// What is being done, for somebody who waits at a terminal.
@@ -123,9 +127,14 @@ impl Visit {
         let mut usable = false;
         for (kind, rule) in rules {
             progress.says(&format!("asking the upstream about {}", rule.name));
-            let document = Document::new(*kind, "upstream", random);
+            let document = Document::new(*kind, "upstream", random).absent_as(&rule.absent.statuses);
             let seen = ask_upstream::ask(upstream, ledger, &document, beside.as_ref()).await;
-            let examined = judge_upstream::Examined { seen: &seen, rule, version: upstream.version() };
+            let examined = judge_upstream::Examined {
+                seen: &seen,
+                rule,
+                version: upstream.version(),
+                has_credentials: self.has_credentials,
+            };
             let findings = judge_upstream::judge(examined);
             if seen.document(super::seen::Step::Read).is_some() {
                 beside = None;
@@ -152,11 +161,16 @@ impl Visit {
         let heard = public.ask(Question::get("/about")).await;
         match heard {
             Err(unanswered) => {
-                report.findings.add(unreachable(Side::Public, unanswered));
+                report.findings.add(unreachable(public, unanswered).await);
                 return;
             }
             Ok(told) if told.status.is_redirection() => {
                 report.findings.add(judge_public::redirected(&told));
+                return;
+            }
+            Ok(told) if versions(&told).is_none() && !self.without_about => {
+                let is_secure = self.public_url.as_ref().is_some_and(|url| url.tls.is_some());
+                report.findings.add(judge_public::no_about(&told, self.has_credentials, is_secure));
                 return;
             }
             Ok(_) => {}
@@ -166,7 +180,7 @@ impl Visit {
         let Some((kind, rule)) = enforced.or(rules.first()) else { return };
         let target_max = usize::try_from(self.config.upstream.target_max).unwrap_or(usize::MAX);
         let beside = Beside { origin: self.origin.clone(), target_max };
-        let document = Document::new(*kind, "public", random);
+        let document = Document::new(*kind, "public", random).absent_as(&rule.absent.statuses);
         let seen = ask_public::ask(public, behind, ledger, &document, &beside).await;
         let refuses_long = report
             .findings
@@ -175,6 +189,7 @@ impl Visit {
         let examined = judge_public::Examined {
             seen: &seen,
             rule,
+            has_credentials: self.has_credentials,
             shows_tags: self.config.exchange.observe.etags,
             header_max: u64::try_from(self.config.server.header_max).unwrap_or(u64::MAX),
             upstream_refuses_long: refuses_long,
@@ -193,7 +208,7 @@ impl Visit {
             let heard = self.upstream.at(base).ask(Question::get("/about")).await;
             match heard {
                 Err(unanswered) => {
-                    findings.add(unreachable(Side::Upstream, unanswered));
+                    findings.add(unreachable(&self.upstream, unanswered).await);
                     return None;
                 }
                 Ok(told) => match versions(&told) {
@@ -207,9 +222,9 @@ impl Visit {
         }
         let (base, told) = first?;
         findings.add(no_about(base, &told, self.has_credentials));
-        // Somebody who has said where the LRS is knows better than `about`.
-        let is_named = given.or(of_public).is_some();
-        is_named.then(|| About { base: base.to_owned(), version: "1.0.3" })
+        // Whatever answers there may be no LRS at all, and is not written to unless somebody says so.
+        let is_known = self.without_about && given.or(of_public).is_some();
+        is_known.then(|| About { base: base.to_owned(), version: "1.0.3" })
     }
 
     /// The rules that stand for the document resources.
@@ -239,16 +254,62 @@ impl Visit {
     }
 }
 
-fn unreachable(side: Side, unanswered: Unanswered) -> Finding {
-    let remedy = match (unanswered, side) {
-        (Unanswered::Failed(Failure::TlsCertificateError), Side::Upstream) => {
-            "name its authority under [upstream.tls]: ca, or its name: server-name"
+async fn unreachable(place: &Place, unanswered: Unanswered) -> Finding {
+    let is_certificate = unanswered == Unanswered::Failed(Failure::TlsCertificateError);
+    let why = if is_certificate { place.certificate_error().await } else { None };
+    let finding = |seen: String| Finding::new(place.side, Severity::Problem, "unreachable", seen);
+    if let Some(why) = why {
+        let (is, remedy) = certificate(&why, place.side);
+        return finding(format!("{unanswered}: it {is}")).advising(remedy);
+    }
+    finding(unanswered.to_string()).advising(match place.side {
+        Side::Upstream => "see that the LRS runs, and that upstream.url is where it listens",
+        Side::Public | Side::Doctor => {
+            "see that the hops in front and Staleguard run, and that this is the URL that clients use"
         }
-        (Unanswered::Failed(Failure::TlsCertificateError), _) => "name its authority with --public-ca",
-        (_, Side::Upstream) => "see that the LRS runs, and that upstream.url is where it listens",
-        (_, _) => "see that the hops in front and Staleguard run, and that this is the URL that clients use",
+    })
+}
+
+/// What is wrong with a certificate, and what to do.
+fn certificate(why: &CertificateError, side: Side) -> (String, String) {
+    let ca = if side == Side::Upstream { "ca under [upstream.tls]" } else { "--public-ca" };
+    // rustls wraps what it has no words for itself.
+    let is_authority = format!("{why:?}").contains("CaUsedAsEndEntity");
+    let (is, remedy) = match why {
+        CertificateError::UnknownIssuer => (
+            "was issued by nobody who is trusted".to_owned(),
+            format!("name the authority that issued it with {ca}"),
+        ),
+        CertificateError::BadSignature => (
+            "was signed with another key than that of the authority of that name that is trusted".to_owned(),
+            format!("name the authority that issued it, as it is today, with {ca}"),
+        ),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            ("has expired".to_owned(), "renew it".to_owned())
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            ("is not valid yet".to_owned(), "compare the clocks of both machines".to_owned())
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (
+            "is for another name".to_owned(),
+            match side {
+                Side::Upstream => "name one that it is for with server-name under [upstream.tls]".to_owned(),
+                Side::Public | Side::Doctor => "give the URL with a name that it is for".to_owned(),
+            },
+        ),
+        _ if is_authority => (
+            "is an authority's own (CA:TRUE), which may not be a server's".to_owned(),
+            format!(
+                "have an authority issue one for the server, and name that authority with {ca}; or make a self-signed one \
+                 without CA:TRUE: openssl req -x509 -addext basicConstraints=critical,CA:FALSE …"
+            ),
+        ),
+        other => (
+            format!("is of no use: {}", shown(format!("{other:?}"))),
+            format!("see that the server shows a valid certificate, and that {ca} names its authority"),
+        ),
     };
-    Finding::new(side, Severity::Problem, "unreachable", unanswered.to_string()).advising(remedy)
+    (is, remedy)
 }
 
 /// The versions that an answer to `about` names (1.0.3 Communication §2.8).
@@ -279,15 +340,21 @@ fn no_about(base: &str, told: &Told, has_credentials: bool) -> Finding {
         return finding(format!("{base}/about redirects ({status}); that is not followed"))
             .advising("name the server that it redirects to in upstream.url, if that is the LRS");
     }
-    let text = format!("{base}/about, which names the versions of xAPI, is answered {status} in its place");
+    let text = format!(
+        "{base}/about, which names the versions of xAPI, is answered {} in its place: nothing is written there",
+        told.status_in_words()
+    );
     match told.status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !has_credentials => {
             finding(text).advising("give credentials with -H 'Authorization: Basic …' or --header-file")
         }
         StatusCode::BAD_REQUEST | StatusCode::MISDIRECTED_REQUEST => finding(text).advising(
-            "give the LRS's base path with --path, or the Host that it answers to with -H 'Host: …'",
+            "give the LRS's base path with --path, or the Host that it answers to with -H 'Host: …'; if TLS is \
+             spoken there, an upstream.url with https",
         ),
-        _ => finding(text).advising("give the LRS's base path with --path"),
+        _ => finding(text).advising(
+            "give the LRS's base path with --path; for an LRS that has no about, --without-about besides",
+        ),
     }
 }
 
