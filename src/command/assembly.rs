@@ -93,6 +93,7 @@ impl Assembly {
         let mut status = self.in_use.status();
         let modes = self.config.rules.0.iter().map(|rule| (rule.name.to_string(), rule.mode.as_str().into()));
         status["mode"] = Value::Object(modes.collect());
+        status["observe_flag"] = self.config.observe_flag.into();
         status["all_unsettled_seconds"] = self.all_unsettled_seconds().into();
         status
     }

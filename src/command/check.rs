@@ -1,4 +1,5 @@
-//! `staleguard check --config F`: is a configuration right? Nothing is bound and nobody is asked.
+//! `staleguard check --config F`: is a configuration right? Nothing is bound or made and nobody is asked; the
+//! certificates, keys and credentials that it names are looked into.
 
 use std::fs;
 use std::io::{self, Write};
@@ -21,7 +22,7 @@ pub fn check(
     err: &mut dyn Write,
 ) -> u8 {
     let checked = read_text(file).and_then(|text| {
-        Config::check(&file.to_string_lossy(), &text, environment)
+        Config::check_with_files(&file.to_string_lossy(), &text, environment)
             .map_err(|problems| problems.render(colours))
     });
     // Where nobody can read what is printed, the exit code still says it.
@@ -80,6 +81,17 @@ mod tests {
         assert_eq!((code, out.as_str()), (EXIT_CONFIG, ""));
         assert_eq!(err.matches("error: ").count(), 2, "{err}");
         assert!(err.contains("FILE:2:15") && err.contains("FILE:3:10"), "{err}");
+    }
+
+    #[test]
+    fn files_that_are_named_are_looked_into() {
+        let (code, _, err) = checked(Some(b"[probe]\nauthorization-file = \"/no/such/file\"\n"));
+        assert_eq!(code, EXIT_CONFIG);
+        assert!(err.contains("FILE:2:22") && err.contains("cannot be read"), "{err}");
+        let folder = tempfile::tempdir().expect("a folder");
+        let token = folder.path().join("token");
+        let (code, ..) = checked(Some(format!("[admin]\ntoken-file = {token:?}\n").as_bytes()));
+        assert!(code == 0 && !token.exists(), "nothing is made");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
@@ -55,7 +56,7 @@ struct Asked {
     /// A field of the request; may be given several times.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     fields: Vec<String>,
-    /// The form of a request in xAPI's alternate syntax.
+    /// The form of a request in xAPI's alternate syntax; its Content-Type is that of a form where none is given.
     #[arg(long, value_name = "FORM")]
     form: Option<String>,
     /// What the resource holds: its entity-tag, or "missing" [default: every case].
@@ -112,6 +113,11 @@ fn request(arguments: &Asked) -> Result<Parts, String> {
             read().ok_or_else(|| format!("{field:?} is no field: write it like 'If-Match: \"a\"'"))?;
         request.headers_mut().append(name, value);
     }
+    if arguments.form.is_some() && !request.headers().contains_key(CONTENT_TYPE) {
+        request
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    }
     Ok(request.into_parts().0)
 }
 
@@ -157,7 +163,7 @@ fn explained(
         Selection::Relay => {
             told.line("rule", "none");
             told.line("verdict", "no rule: relayed untouched");
-            return told.0;
+            return told.text();
         }
         Selection::Guarded(rule) => (rule, None),
         Selection::Ambiguous(rule, what) => (rule, Some(what)),
@@ -165,13 +171,13 @@ fn explained(
     told.line("rule", format!("{} ({})", rule.name, rule.source));
     told.line("mode", mode(rule.mode));
     if let Some(what) = spelling {
-        return told.refused(rule, 400, &what);
+        return told.refused(rule, 400, &what).text();
     }
     if let Some(method) = differently_cased(&head.method) {
-        return told.refused(rule, 400, &format!("Methods are case-sensitive: send {method}."));
+        return told.refused(rule, 400, &format!("Methods are case-sensitive: send {method}.")).text();
     }
     if let Some(option) = dangerous_connection_option(&head.headers) {
-        return told.refused(rule, 400, &format!("Connection must not name {option} here."));
+        return told.refused(rule, 400, &format!("Connection must not name {option} here.")).text();
     }
     if let Some(method) = wrapped(&head).filter(|_| rule.xapi) {
         told.line(
@@ -180,15 +186,15 @@ fn explained(
         );
         let Some(form) = form else {
             told.line("verdict", "that of the plain request; give its form with --form to see it");
-            return told.0;
+            return told.text();
         };
         if let Err(problem) = open(&mut head, method, form.as_bytes()) {
-            return told.refused(rule, 400, &problem.to_string());
+            return told.refused(rule, 400, &problem.to_string()).text();
         }
         told.line("plain", format!("{} {}", head.method, head.uri));
     }
     told.of_rule(rule, &head, cases);
-    told.0
+    told.text()
 }
 
 fn mode(mode: Mode) -> &'static str {
@@ -198,28 +204,34 @@ fn mode(mode: Mode) -> &'static str {
     }
 }
 
-/// What has been told so far.
+/// What has been told so far: names and texts, in two columns.
 #[derive(Default)]
-struct Told(String);
+struct Told(Vec<(String, String)>);
 
 impl Told {
     fn line(&mut self, name: &str, text: impl AsRef<str>) {
-        self.0.push_str(&format!("{name:<14}{}\n", text.as_ref()));
+        self.0.push((name.to_owned(), text.as_ref().to_owned()));
     }
 
-    fn refused(mut self, rule: &Rule, status: u16, why: &str) -> String {
+    /// Its lines, with the second column behind the longest name.
+    fn text(&self) -> String {
+        let longest = self.0.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+        let width = if longest < 14 { 14 } else { longest + 2 };
+        self.0.iter().map(|(name, text)| format!("{name:<width$}{text}\n")).collect()
+    }
+
+    fn refused(mut self, rule: &Rule, status: u16, why: &str) -> Self {
         let would = if rule.mode == Mode::Observe { "would be refused" } else { "refused" };
         self.line("verdict", format!("{would}: {status}"));
         self.line("why", why);
-        self.0
+        self
     }
 
     fn of_rule(&mut self, rule: &Arc<Rule>, head: &Parts, cases: &[(String, Representation)]) {
         let identity = match identify(rule, head) {
             Ok(identity) => Some(identity),
             Err(Unidentified::Ambiguous(what)) => {
-                let told = std::mem::take(self).refused(rule, 400, &what);
-                self.0 = told;
+                *self = std::mem::take(self).refused(rule, 400, &what);
                 return;
             }
             Err(Unidentified::Unnamed(what)) => {

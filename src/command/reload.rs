@@ -86,7 +86,10 @@ impl Reloader {
                 tracing::info!("reload: nothing has changed");
                 Ok("nothing has changed".into())
             }
-            Ok(Reloaded::Used) => Ok("reloaded".into()),
+            Ok(Reloaded::Used) => Ok(match overruled(&self.used) {
+                Some(sentence) => format!("reloaded; but {sentence}"),
+                None => "reloaded".into(),
+            }),
             Err(problem) => {
                 self.complain(&problem);
                 Err(problem)
@@ -128,8 +131,27 @@ impl Reloader {
         self.used = config;
         self.wrong = None;
         tracing::info!("reloaded: requests from here on are served with the new configuration");
+        warn_of_overruled(&self.used);
         Ok(Reloaded::Used)
     }
+}
+
+/// Says it where the flag keeps the file from meaning what it says.
+pub(super) fn warn_of_overruled(config: &Config) {
+    if let Some(sentence) = overruled(config) {
+        tracing::warn!("{sentence}");
+    }
+}
+
+fn overruled(config: &Config) -> Option<String> {
+    if config.overruled.is_empty() {
+        return None;
+    }
+    let names = config.overruled.join(", ");
+    Some(format!(
+        "--observe goes before the file: nothing is refused of {names}, although mode = \"enforce\" stands there; to \
+         enforce it, start without --observe, with mode = \"observe\" under [guard] for all others"
+    ))
 }
 
 /// Watches the folder of a file: editors and Kubernetes put another file in its place, and who watches the file itself

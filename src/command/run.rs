@@ -12,7 +12,7 @@ use tracing_subscriber::reload::Handle;
 use super::check::EXIT_CONFIG;
 use super::in_use::Origin;
 use super::proxy::Proxy;
-use super::reload::{Reloader, SetLevel};
+use super::reload::{Reloader, SetLevel, warn_of_overruled};
 use super::signals::{Asked, Signals};
 use super::source::Source;
 use super::{FAILED, RunArguments};
@@ -67,6 +67,7 @@ async fn serve(
     let proxy = Proxy::bind(config.clone(), drain.clone())?;
     proxy.comes_from(origin);
     announce(&proxy, &upstream(&config), err).map_err(told)?;
+    warn_of_overruled(&config);
 
     let (wish, wishes) = mpsc::channel(WISHES);
     let asked_to_reload = Arc::new(Notify::new());

@@ -34,6 +34,9 @@ const ROWS: usize = 1000;
 /// Of how many documents it is remembered whether they are there.
 const DOCUMENTS: usize = 100_000;
 
+/// Why nothing is decided of a line.
+const NO_RECORD: &str = "a line that is no record";
+
 /// What `what-if` is told on the command line.
 #[derive(Debug, Args)]
 pub struct WhatIfArguments {
@@ -60,6 +63,15 @@ pub(super) fn what_if(arguments: &WhatIfArguments, out: &mut dyn Write, err: &mu
         Ok(table)
     });
     match table {
+        Ok(table) if table.has_no_record() => {
+            let _ = writeln!(
+                err,
+                "error: no line of {} is the record of a decision: name the file of log.decisions-file, or pipe \
+                 curl -s '127.0.0.1:9901/decisions.json?limit=10000' | jq -c '.decisions | reverse | .[]' into `what-if … -`",
+                arguments.decisions.display()
+            );
+            FAILED
+        }
         Ok(table) => {
             // Where nobody can read what is printed, the exit code still says it.
             let _ = write!(out, "{}", table.shown());
@@ -85,6 +97,7 @@ struct Table {
     rows: BTreeMap<(Arc<str>, Client), Row>,
     others: Row,
     undecided: BTreeMap<&'static str, u64>,
+    records: u64,
     known: Known,
 }
 
@@ -121,12 +134,18 @@ impl Table {
             }
             match serde_json::from_slice::<Decision>(&line) {
                 Ok(decision) if !is_cut => self.take(rules, &decision),
-                _ => self.leave("a line that is no record"),
+                _ => self.leave(NO_RECORD),
             }
         }
     }
 
+    /// Whether there is something, and none of it is a record. There may have been no writes yet.
+    fn has_no_record(&self) -> bool {
+        self.records == 0 && self.undecided.contains_key(NO_RECORD)
+    }
+
     fn take(&mut self, rules: &Rules, decision: &Decision) {
+        self.records += 1;
         match decide(rules, decision, &self.known) {
             Ok(now) => self.row(decision).count(refused_then(decision), now.map(|status| status.as_u16())),
             Err(why) => self.leave(why),
@@ -243,7 +262,7 @@ fn refused_then(decision: &Decision) -> bool {
 /// Why that cannot be told.
 fn decide(rules: &Rules, decision: &Decision, known: &Known) -> Result<Option<StatusCode>, &'static str> {
     let Some(rule) = rules.0.iter().find(|rule| rule.name == decision.resource) else { return Ok(None) };
-    let method = Method::from_bytes(decision.method.as_bytes()).map_err(|_| "a line that is no record")?;
+    let method = Method::from_bytes(decision.method.as_bytes()).map_err(|_| NO_RECORD)?;
     if let Some(why) = beyond_policy(&decision.would_be.verdict) {
         return Err(why);
     }

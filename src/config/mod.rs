@@ -52,7 +52,7 @@ use http::HeaderName;
 use listen::{Admin, Listen, Log};
 use presets::{Files, Preset};
 use problem::Problems;
-use resource::Surroundings;
+use resource::{Resources, Surroundings};
 use section::{Above, Flag, Section, Table};
 use source::Source;
 use substitution::Strings;
@@ -94,6 +94,10 @@ pub struct Config {
     pub exchange: exchange::Settings,
     /// The guarded resources: the user's own first, in their order, then the presets'.
     pub rules: Rules,
+    /// Whether `--observe` is given.
+    pub observe_flag: bool,
+    /// The names of the resources that say `mode = "enforce"` and that this flag overrules.
+    pub overruled: Vec<Arc<str>>,
     /// Where decisions are written down, if anywhere.
     pub decisions: Option<file::Settings>,
     /// What is said on standard error.
@@ -134,7 +138,8 @@ struct Sections {
     log: Log,
     guard: Guard,
     observe: Option<exchange::observe::Settings>,
-    rules: Rules,
+    resources: Resources,
+    observe_flag: bool,
 }
 
 /// Whether spans can be sent to this URL, which a variable may name too that is not of this program alone.
@@ -145,7 +150,7 @@ pub fn is_collector(url: &str) -> bool {
 impl Config {
     /// Reads what is needed to run, from a file's name and text, if there is one, and from what is said outside of it.
     pub fn read(file: Option<(&str, &str)>, overrides: &Overrides) -> Result<Self, Problems> {
-        let (sections, problems) = gather(file, overrides, true);
+        let (sections, problems) = gather(file, overrides, Needs { upstream: true, files: true });
         // There are settings whenever there are no problems, since the upstream is required.
         sections.into_config().filter(|_| problems.is_empty()).ok_or(problems)
     }
@@ -160,7 +165,7 @@ impl Config {
         if !is_toml {
             return Err(problems);
         }
-        let (sections, problems) = gather(file, overrides, false);
+        let (sections, problems) = gather(file, overrides, Needs::default());
         let Admin { address, token_file, .. } = sections.admin;
         address.map(|address| AdminPlace { address: address.value, token_file }).ok_or(problems)
     }
@@ -169,25 +174,38 @@ impl Config {
     /// to the command line.
     pub fn rules(name: &str, text: &str, environment: &Environment) -> Result<Rules, Problems> {
         let overrides = Overrides { environment: environment.clone(), ..Overrides::default() };
-        let (sections, problems) = gather(Some((name, text)), &overrides, false);
-        if problems.is_empty() { Ok(sections.rules) } else { Err(problems) }
+        let (sections, problems) = gather(Some((name, text)), &overrides, Needs::default());
+        if problems.is_empty() { Ok(sections.resources.rules) } else { Err(problems) }
     }
 
     /// Looks for problems in a file, by its name and text, and in the environment. The upstream may be left to the
     /// command line.
     pub fn check(name: &str, text: &str, environment: &Environment) -> Result<(), Problems> {
         let overrides = Overrides { environment: environment.clone(), ..Overrides::default() };
-        let (_, problems) = gather(Some((name, text)), &overrides, false);
+        let (_, problems) = gather(Some((name, text)), &overrides, Needs::default());
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// The same, and looks into the files that it names too, as a process does that is to run.
+    pub fn check_with_files(name: &str, text: &str, environment: &Environment) -> Result<(), Problems> {
+        let overrides = Overrides { environment: environment.clone(), ..Overrides::default() };
+        let needs = Needs { upstream: false, files: true };
+        let (_, problems) = gather(Some((name, text)), &overrides, needs);
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 }
 
+/// What must be there beside the text itself.
+#[derive(Debug, Clone, Copy, Default)]
+struct Needs {
+    /// `upstream.url`.
+    upstream: bool,
+    /// What stands in the files that are named: certificates, keys, credentials.
+    files: bool,
+}
+
 /// Parses every text and lays the layers over each other. What could be read is there beside the problems of the rest.
-fn gather(
-    file: Option<(&str, &str)>,
-    overrides: &Overrides,
-    upstream_required: bool,
-) -> (Sections, Problems) {
+fn gather(file: Option<(&str, &str)>, overrides: &Overrides, needs: Needs) -> (Sections, Problems) {
     let mut problems = Problems::default();
     let default = Source::embedded("default.toml", DEFAULT);
     let resource_defaults = resource::defaults();
@@ -220,7 +238,7 @@ fn gather(
         &presets,
         lowest_of_resources,
         overrides.observe,
-        upstream_required && is_read,
+        Needs { upstream: needs.upstream && is_read, ..needs },
     );
     root.report_unknown();
     above.variables.report_unknown(is_read, &mut problems);
@@ -238,12 +256,11 @@ fn read_sections<'a>(
     presets: &Files<'a>,
     lowest_of_resources: Option<Table<'a>>,
     observe: bool,
-    upstream_required: bool,
+    needs: Needs,
 ) -> Sections {
-    let listen = root.section("listen", |section| listen::listen(section, upstream_required));
-    let service = root.section("probe", |section| probe::probe(section, upstream_required));
-    let upstream =
-        root.section("upstream", |section| upstream::upstream(section, service, upstream_required));
+    let listen = root.section("listen", |section| listen::listen(section, needs.files));
+    let service = root.section("probe", |section| probe::probe(section, needs.files));
+    let upstream = root.section("upstream", |section| upstream::upstream(section, service, needs));
     let admin = root.section("admin", listen::admin);
     let log = root.section("log", listen::log);
     let guard = root.section("guard", |section| guard::guard(section, upstream.settle_time));
@@ -257,14 +274,23 @@ fn read_sections<'a>(
     };
     // Where the list of presets is itself wrong, their resources are no further problem.
     root.lay_over_lowest(presets.layers(guard.presets.as_deref().unwrap_or(&[Preset::XapiStrict])));
-    let rules = root.section("resource", |section| resource::resources(section, &surroundings));
-    Sections { listen, admin, upstream, log, guard, observe: observe_settings, rules }
+    let resources = root.section("resource", |section| resource::resources(section, &surroundings));
+    Sections {
+        listen,
+        admin,
+        upstream,
+        log,
+        guard,
+        observe: observe_settings,
+        resources,
+        observe_flag: observe,
+    }
 }
 
 impl Sections {
     /// The settings, if none is missing.
     fn into_config(self) -> Option<Config> {
-        let Self { listen, admin, upstream, log, guard, observe, rules } = self;
+        let Self { listen, admin, upstream, log, guard, observe, resources, observe_flag } = self;
         let upstream = upstream.settings?;
         let validators = guard.validators?;
         Some(Config {
@@ -301,7 +327,9 @@ impl Sections {
                 tunnel_idle_timeout: listen.tunnel_idle_timeout?,
                 observe: observe?,
             },
-            rules,
+            rules: resources.rules,
+            observe_flag,
+            overruled: resources.overruled,
             decisions: decisions(&log)?,
             log_level: log.level?,
             otlp_endpoint: log.otlp_endpoint,

@@ -14,7 +14,7 @@ const LONGEST: u64 = 16 * 1024;
 
 /// What `[probe]` says: the Authorization of the service's probes, where there is one.
 ///
-/// The file is read only where the proxy is to run: secrets are rarely there where a configuration is checked.
+/// Where the proxy is to run, or all of it is checked, the file is read.
 pub(super) fn probe(section: &mut Section<'_, '_>, to_run: bool) -> Option<HeaderValue> {
     let authorization = |value: &Value<'_>| match to_run {
         true => authorization(value).map(Some),

@@ -44,6 +44,8 @@ pub(super) struct Surroundings<'a> {
 /// A resource as it was read, with the path as it was written.
 struct Resource {
     rule: Rule,
+    /// Its own `mode = "enforce"` counts for nothing, because of `--observe`.
+    is_overruled: bool,
     path: At<(String, Pattern)>,
 }
 
@@ -52,8 +54,15 @@ pub(super) fn defaults() -> Arc<Source> {
     Source::embedded("resource", DEFAULTS)
 }
 
+/// The resources that were read.
+pub(super) struct Resources {
+    pub(super) rules: Rules,
+    /// The names of those that say `mode = "enforce"` and are observed all the same.
+    pub(super) overruled: Vec<Arc<str>>,
+}
+
 /// Reads every resource. The user's own come first, in their order, then the presets'.
-pub(super) fn resources<'a>(section: &mut Section<'a, '_>, surroundings: &Surroundings<'a>) -> Rules {
+pub(super) fn resources<'a>(section: &mut Section<'a, '_>, surroundings: &Surroundings<'a>) -> Resources {
     let mut read: Vec<Resource> = Vec::new();
     let names = section.names();
     section.tell_apart(&names);
@@ -69,7 +78,10 @@ pub(super) fn resources<'a>(section: &mut Section<'a, '_>, surroundings: &Surrou
         }
         read.push(resource);
     }
-    Rules(read.into_iter().map(|resource| Arc::new(resource.rule)).collect())
+    let overruled = read.iter().filter(|resource| resource.is_overruled);
+    let overruled = overruled.map(|resource| Arc::clone(&resource.rule.name)).collect();
+    let rules = Rules(read.into_iter().map(|resource| Arc::new(resource.rule)).collect());
+    Resources { rules, overruled }
 }
 
 fn resource<'a>(
@@ -83,7 +95,9 @@ fn resource<'a>(
     let remedy = own_resource(name, &surroundings.known);
     let path = section.require("path", &remedy, path);
     let naming = naming(section, &remedy);
-    let shared = Shared::read(section).or(surroundings.shared);
+    let own = Shared::read(section);
+    let is_overruled = surroundings.observe && own.mode == Some(Mode::Enforce);
+    let shared = own.or(surroundings.shared);
     let etag = section.read("etag", etag);
     let etag_of = section.read("etag-of", etag_of);
     let absent = section.read("absent", absent);
@@ -113,7 +127,7 @@ fn resource<'a>(
         unconditional: writers.unconditional,
         when: writers.when,
     };
-    Some(Resource { rule, path })
+    Some(Resource { rule, is_overruled, path })
 }
 
 fn path(value: &Value<'_>) -> Result<(String, Pattern), Problems> {

@@ -9,7 +9,7 @@ use super::problem::Problems;
 use super::section::{Section, Table};
 use super::shape::Shape;
 use super::source::Source;
-use super::{DEFAULT, presets, read_sections, resource};
+use super::{DEFAULT, Needs, presets, read_sections, resource};
 
 /// The schema of a file, in JSON Schema's draft 2020-12.
 pub fn schema() -> Json {
@@ -41,7 +41,7 @@ fn shape() -> Shape {
     let table = empty.parse(&mut problems).unwrap_or_default();
     let Some(question) = table.values().next().map(|value| value.get_ref()) else { return Shape::Any };
     let mut root = Section::asking(question, &mut problems);
-    read_sections(&mut root, &files, lowest, false, false);
+    read_sections(&mut root, &files, lowest, false, Needs::default());
     root.into_shape()
 }
 

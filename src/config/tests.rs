@@ -73,11 +73,13 @@ fn shown(config: &Config) -> String {
         buffered_reads_max,
         state_dir,
         start_settle,
+        observe_flag,
+        overruled,
         decisions,
     } = config;
     let rules: Vec<String> = rules.0.iter().map(|rule| shown_rule(rule)).collect();
     format!(
-        "{server:#?}{admin:?}{admin_hosts:?}{admin_token_file:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{otlp_endpoint:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{decisions:?}{credential_fields:?}{validators:?}"
+        "{server:#?}{admin:?}{admin_hosts:?}{admin_token_file:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{otlp_endpoint:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{observe_flag}{overruled:?}{decisions:?}{credential_fields:?}{validators:?}"
     )
 }
 
@@ -255,8 +257,19 @@ fn certificates_are_looked_into_where_the_proxy_is_to_run() {
     let text = listen("key = \"/nowhere\"");
     assert!(
         Config::check("f", &text, &Environment::default()).is_ok(),
-        "keys are rarely there where a configuration is checked"
+        "what only reads the rules needs no keys"
     );
+    let missing_key = format!("[listen.tls]\ncertificate = {pem:?}\nkey = \"/nowhere\"\n");
+    let missing_ca = listen(&format!("key = {pem:?}\nclient-ca = \"/nowhere\""));
+    let missing_upstream = upstream(&format!("certificate = {pem:?}\nkey = \"/nowhere\""));
+    for (text, line) in [(missing_key, 3), (missing_ca, 4), (missing_upstream, 5)] {
+        let problems = Config::check_with_files("f", &text, &Environment::default()).expect_err(&text);
+        let problems = problems.to_string();
+        assert!(
+            problems.contains(&format!("f:{line}:")) && problems.contains("/nowhere cannot be read"),
+            "{problems}"
+        );
+    }
 }
 
 #[test]
@@ -311,9 +324,10 @@ fn a_service_credential_is_one_authorization_and_is_never_shown() {
 }
 
 #[test]
-fn a_check_does_not_need_the_service_credential() {
+fn a_check_with_files_needs_the_service_credential() {
     let text = "[probe]\nauthorization-file = \"/no/such/file\"\n";
     assert!(Config::check("f.toml", text, &Environment::default()).is_ok());
+    assert!(Config::check_with_files("f.toml", text, &Environment::default()).is_err());
     assert!(Config::check("f.toml", "[probe]\nauthorization-file = 1\n", &Environment::default()).is_err());
 }
 

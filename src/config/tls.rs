@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 
 use super::address::Upstream;
 use super::duration::timeout;
-use super::problem::{Problem, Problems, quoted};
+use super::problem::{Place, Problem, Problems, quoted};
 use super::section::Section;
 use super::value::{At, Value, text};
 use crate::net::tls::Pair;
@@ -22,19 +22,35 @@ pub(super) struct ListenTls {
 /// What `[upstream.tls]` says, whose files depend on whether the URL asks for TLS at all.
 pub(super) struct UpstreamTls {
     ca: Option<At<PathBuf>>,
-    pair: Option<At<Pair>>,
+    pair: Option<Named>,
     name: Option<At<ServerName<'static>>>,
 }
 
-/// The files are looked into only where the proxy is to run: keys are rarely there where a configuration is checked.
+/// A certificate and its key, and where each was written.
+struct Named {
+    certificate: At<PathBuf>,
+    key: At<PathBuf>,
+}
+
+impl Named {
+    fn pair(&self) -> Pair {
+        Pair { certificate: self.certificate.value.clone(), key: self.key.value.clone() }
+    }
+
+    fn files(&self) -> [&At<PathBuf>; 2] {
+        [&self.certificate, &self.key]
+    }
+}
+
+/// Where the proxy is to run, or all of it is checked, the files are looked into.
 pub(super) fn listen(section: &mut Section<'_, '_>, to_run: bool) -> ListenTls {
     let pair = pair(section);
     let client_ca = section.read_at("client-ca", path);
     let handshake_timeout = section.read("handshake-timeout", timeout);
-    let files = match (&pair, client_ca) {
+    let files = match (&pair, &client_ca) {
         (Some(pair), client_ca) => {
-            let client_ca = client_ca.map(|client_ca| client_ca.value);
-            Some(server::tls::Files { pair: pair.value.clone(), client_ca })
+            let client_ca = client_ca.as_ref().map(|client_ca| client_ca.value.clone());
+            Some(server::tls::Files { pair: pair.pair(), client_ca })
         }
         (None, Some(client_ca)) => {
             let problem =
@@ -47,7 +63,8 @@ pub(super) fn listen(section: &mut Section<'_, '_>, to_run: bool) -> ListenTls {
     if let (Some(files), Some(pair), true) = (&files, &pair, to_run)
         && let Err(what) = server::tls::Acceptor::load(files)
     {
-        section.note(unusable(what, pair));
+        let named = pair.files().into_iter().chain(&client_ca);
+        section.note(unusable(what, named, &pair.certificate.place));
     }
     ListenTls { files, handshake_timeout }
 }
@@ -72,7 +89,7 @@ impl UpstreamTls {
         let Self { ca, pair, name } = self;
         let said = [
             ca.as_ref().map(|ca| &ca.place),
-            pair.as_ref().map(|pair| &pair.place),
+            pair.as_ref().map(|pair| &pair.certificate.place),
             name.as_ref().map(|name| &name.place),
         ];
         let place = said.into_iter().flatten().next().unwrap_or(&url.place).clone();
@@ -95,28 +112,34 @@ impl UpstreamTls {
                 .note(problem.help("name the one that its certificate is for in upstream.tls.server-name"));
             return None;
         };
-        let files =
-            upstream::tls::Files { ca: ca.map(|ca| ca.value), pair: pair.map(|pair| pair.value), name };
+        let files = upstream::tls::Files {
+            ca: ca.as_ref().map(|ca| ca.value.clone()),
+            pair: pair.as_ref().map(Named::pair),
+            name,
+        };
         if to_run && let Err(what) = upstream::tls::Connector::load(&files) {
-            section.note(unusable(what, &At { value: (), place }));
+            let named = pair.iter().flat_map(Named::files).chain(&ca);
+            section.note(unusable(what, named, &place));
         }
         Some(files)
     }
 }
 
-fn unusable<T>(what: String, at: &At<T>) -> Problem {
-    Problem::new(what, Some(&at.place)).help("name files in PEM that this process may read")
+/// A sentence that begins with the name of a file is about the key that names it.
+fn unusable<'a>(what: String, named: impl IntoIterator<Item = &'a At<PathBuf>>, usual: &Place) -> Problem {
+    let begins = |file: &PathBuf| {
+        what.strip_prefix(&*file.to_string_lossy()).is_some_and(|rest| rest.starts_with(' '))
+    };
+    let place = named.into_iter().find(|at| begins(&at.value)).map_or(usual, |at| &at.place);
+    Problem::new(what.clone(), Some(place)).help("name files in PEM that this process may read")
 }
 
 /// A certificate and its key, of which none is of use without the other.
-fn pair(section: &mut Section<'_, '_>) -> Option<At<Pair>> {
+fn pair(section: &mut Section<'_, '_>) -> Option<Named> {
     let certificate = section.read_at("certificate", path);
     let key = section.read_at("key", path);
     match (certificate, key) {
-        (Some(certificate), Some(key)) => {
-            let pair = Pair { certificate: certificate.value, key: key.value };
-            Some(At { value: pair, place: certificate.place })
-        }
+        (Some(certificate), Some(key)) => Some(Named { certificate, key }),
         (Some(alone), None) if !section.has("key") => {
             section.note(lone("`certificate` is there without its key", &alone));
             None

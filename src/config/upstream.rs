@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use http::HeaderValue;
 
+use super::Needs;
 use super::address;
 use super::address::Upstream as Address;
 use super::duration::{timeout, wait};
@@ -31,14 +32,14 @@ pub(super) struct Upstream {
 pub(super) fn upstream(
     section: &mut Section<'_, '_>,
     service: Option<HeaderValue>,
-    required: bool,
+    needs: Needs,
 ) -> Upstream {
-    if required && !section.has("url") {
+    if needs.upstream && !section.has("url") {
         section.note(unnamed());
     }
     let address = section.read_at("url", address::upstream);
     let tls = section.section("tls", tls::upstream);
-    let tls = address.as_ref().map(|address| tls.files(section, address, required));
+    let tls = address.as_ref().map(|address| tls.files(section, address, needs.files));
     let exclusive = section.read("exclusive", boolean);
     let connect_timeout = section.read("connect-timeout", timeout);
     let response_timeout = section.read("response-timeout", timeout);

@@ -55,6 +55,10 @@ fn preconditions_are_explained_as_they_were_understood() {
     says(&["PUT", &state("a"), "-H", &stated, "--current", "missing"], &["412, if-match-failed"]);
     let every_case = ["if missing", "as stated", "if any other entity-tag"];
     says(&["PUT", &state("a"), "-H", "If-Match: \"x\""], &every_case);
+    // The texts stand in one column, behind the longest name.
+    let text = explained(&["PUT", &state("a"), "-H", "If-Match: \"x\""]);
+    let column = text.lines().find_map(|line| line.find("refused: 412")).expect("a verdict");
+    assert!(text.lines().all(|line| line.as_bytes()[column - 1] == b' '), "{text}");
     says(&["PUT", &state("a"), "-H", "If-None-Match: *", "--current", "x"], &["412, if-none-match-failed"]);
     says(
         &["PUT", &state("a"), "-H", "If-Match: \"open"],
@@ -77,7 +81,7 @@ fn what_is_not_judged_is_explained_too() {
         state("a").split_once('?').map(|(path, query)| (path.to_owned(), query.to_owned())).unwrap();
     let wrapped = format!("{path}?method=PUT");
     says(&["POST", &wrapped], &["alternate syntax", "--form"]);
-    let form = ["POST", &wrapped, "-H", "Content-Type: application/x-www-form-urlencoded", "--form", &query];
+    let form = ["POST", &wrapped, "--form", &query];
     says(&form, &["plain", "stateId: a", "409, precondition-missing"]);
     says(&["POST", &wrapped, "--form", "a=%"], &["refused: 400"]);
 }

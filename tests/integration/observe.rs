@@ -235,6 +235,25 @@ async fn a_full_queue_refuses_nobody() {
     }
 }
 
+/// Whoever starts with the flag and then enforces in the file must hear that this does nothing.
+#[tokio::test]
+async fn the_flag_says_which_enforced_resources_it_overrules() {
+    let store = Store::start();
+    let enforced = "[resource.state]\nmode = \"enforce\"\nunconditional.PUT = \"require\"\n";
+    let proxy = Proxy::spawn(&url(&store), enforced, &["--observe"]);
+    proxy.says("--observe goes before the file: nothing is refused of state,").await;
+    assert_eq!(proxy.send("PUT", &state("a"), &[V1], "1").await.status, 204);
+    assert_eq!(proxy.status_json().await["observe_flag"], true);
+    proxy.rewrite(&format!("{enforced}[resource.agent-profile]\nmode = \"enforce\"\n"));
+    proxy.says("nothing is refused of state, agent-profile,").await;
+
+    let by_file = Proxy::configured(&store, &format!("{enforced}[guard]\nmode = \"observe\"\n"));
+    assert_eq!(by_file.send("PUT", &state("a"), &[V1], "1").await.status, 428);
+    assert_eq!(by_file.send("PUT", &agent_profile("a"), &[V1], "1").await.status, 204);
+    assert_eq!(by_file.status_json().await["observe_flag"], false);
+    assert!(!by_file.said().contains("--observe"), "{}", by_file.said());
+}
+
 #[tokio::test]
 async fn a_body_over_budget_is_streamed() {
     let store = Store::start();

@@ -156,6 +156,22 @@ async fn broken_lines_are_counted_and_stop_nothing() {
     assert_eq!(rows.len(), 1);
 }
 
+/// An access log, or the page's answer as a whole, is not taken for decisions without writes.
+#[test]
+fn a_file_without_any_record_is_a_wrong_one() {
+    let good = config_file("[listen]\n");
+    for contents in
+        ["{\"time\":\"x\",\"method\":\"PUT\",\"status\":204}\n", "{\"decisions\":[]}\n", "x\n\ny\n"]
+    {
+        let wrong = config_file(contents);
+        let paths = [good.path(), wrong.path()].map(|path| path.to_str().unwrap());
+        let output = run(&["what-if", "--config", paths[0], paths[1]]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(output.stdout.is_empty() && said.contains("log.decisions-file"), "{said}");
+    }
+}
+
 #[test]
 fn the_exit_code_says_what_was_wrong() {
     let bad = config_file("[listen]\nlinger = 5\n");
