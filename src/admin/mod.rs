@@ -175,7 +175,9 @@ impl Admin {
                     Some(answer) => answer,
                     None => text(
                         StatusCode::NOT_FOUND,
-                        "there are /, /livez, /readyz, /startupz, /metrics, /status.json, /decisions.json and /rules.json\n",
+                        "there are /, /livez, /readyz, /startupz, /metrics, /status.json, /decisions.json, /decisions/events, \
+                         /rules.json and /page/{state,minutes,forecast,clients,hot,lookup}.json; and by POST /-/reload, \
+                         /-/drain, /page/lookup.json and /page/try.json\n",
                     ),
                 }
             }
@@ -241,8 +243,14 @@ fn is_order(path: &str) -> bool {
 /// The last decisions, the newest first: `?limit=` of them, or a hundred.
 fn decisions(request: &Request<Incoming>, decisions: &Decisions) -> Answer {
     const USUAL: usize = 100;
-    let mut parameters = request.uri().query().unwrap_or_default().split('&');
-    let limit = parameters.find_map(|parameter| parameter.strip_prefix("limit="));
+    let parameters = || request.uri().query().unwrap_or_default().split('&').filter(|one| !one.is_empty());
+    if parameters().any(|parameter| !parameter.starts_with("limit=")) {
+        return text(
+            StatusCode::BAD_REQUEST,
+            "only limit is understood, as in ?limit=100; select by anything else in what comes, as jq does\n",
+        );
+    }
+    let limit = parameters().find_map(|parameter| parameter.strip_prefix("limit="));
     let Ok(limit) = limit.map_or(Ok(USUAL), str::parse) else {
         return text(StatusCode::BAD_REQUEST, "limit is a whole number, as in ?limit=100\n");
     };

@@ -1,5 +1,7 @@
 //! Who a client is in a record: which credential, which program, which page. Nobody is named.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName, ORIGIN, USER_AGENT};
 use http::request::Parts;
@@ -24,9 +26,8 @@ pub struct Client {
     pub origin: Option<Box<str>>,
 }
 
-/// Programs that are told by a word of their own, wherever it stands in the field; the first that fits counts, since
-/// browsers name each other.
-const FAMILIES: [(&str, &str); 17] = [
+/// Programs that are told by a word of their own, wherever it stands in the field; the first that fits counts.
+const PROGRAMS: [(&str, &str); 11] = [
     ("tincanjs", "TinCanJS"),
     ("tincanphp", "TinCanPHP"),
     ("storyline", "Storyline"),
@@ -38,12 +39,33 @@ const FAMILIES: [(&str, &str); 17] = [
     ("apache-httpclient", "Apache-HttpClient"),
     ("go-http-client", "Go-http-client"),
     ("curl", "curl"),
-    ("edg/", "Mozilla/Edge"),
-    ("opr/", "Mozilla/Opera"),
-    ("firefox/", "Mozilla/Firefox"),
-    ("chrome/", "Mozilla/Chrome"),
-    ("safari/", "Mozilla/Safari"),
+];
+
+/// Browsers by a word of theirs; the first that fits counts, since they name each other.
+const BROWSERS: [(&str, &str); 12] = [
+    ("edg/", "Edge"),
+    ("edgios/", "Edge"),
+    ("edga/", "Edge"),
+    ("opr/", "Opera"),
+    ("samsungbrowser/", "Samsung Internet"),
+    ("firefox/", "Firefox"),
+    ("fxios/", "Firefox"),
+    ("crios/", "Chrome"),
+    ("chrome/", "Chrome"),
+    ("safari/", "Safari"),
+    ("applewebkit/", "WebKit"),
     ("mozilla/", "Mozilla"),
+];
+
+/// What browsers run on, by a word of theirs; the first that fits counts.
+const PLATFORMS: [(&str, &str); 7] = [
+    ("iphone", "iPhone"),
+    ("ipad", "iPad"),
+    ("android", "Android"),
+    ("cros", "ChromeOS"),
+    ("windows", "Windows"),
+    ("macintosh", "Mac"),
+    ("linux", "Linux"),
 ];
 
 /// What is unlike anything that is expected here, and may be anything.
@@ -60,7 +82,7 @@ impl Client {
         let key = has_any.then(|| pseudonyms.of("client", &(carried, certificate)));
         Self {
             key,
-            agent: text(fields, &USER_AGENT).map(|text| family(text).into()),
+            agent: text(fields, &USER_AGENT).map(|text| family(text).into_owned().into()),
             origin: text(fields, &ORIGIN).map(|text| origin(text).into()),
         }
     }
@@ -72,16 +94,25 @@ fn text<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 /// The family of a User-Agent, without versions (RFC 9110 §10.1.5).
-fn family(agent: &str) -> &str {
+fn family(agent: &str) -> Cow<'_, str> {
     let lower = agent.to_ascii_lowercase();
-    if let Some((_, family)) = FAMILIES.iter().find(|(word, _)| lower.contains(word)) {
-        return family;
+    let named = |words: &'static [(&str, &str)]| {
+        words.iter().find(|(word, _)| lower.contains(word)).map(|(_, name)| *name)
+    };
+    if let Some(program) = named(&PROGRAMS) {
+        return program.into();
+    }
+    if let Some(browser) = named(&BROWSERS) {
+        return match named(&PLATFORMS) {
+            Some(platform) => format!("{browser} on {platform}").into(),
+            None => browser.into(),
+        };
     }
     let product = agent.split(['/', ' ', '(', ';']).next().unwrap_or_default();
     let is_plain =
         product.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
     let is_name = product.starts_with(|c: char| c.is_ascii_alphabetic()) && product.len() <= 24;
-    if is_plain && is_name { product } else { OTHER }
+    if is_plain && is_name { product.into() } else { OTHER.into() }
 }
 
 /// An origin as browsers serialise it (RFC 6454 §6.1).
@@ -108,13 +139,27 @@ mod tests {
             ("TinCanJS", "TinCanJS"),
             ("curl/8.5.0", "curl"),
             ("python-requests/2.31", "python-requests"),
-            ("Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0", "Mozilla/Firefox"),
+            ("Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0", "Firefox on Linux"),
+            ("Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36", "Chrome"),
+            ("Mozilla/5.0 (X11) AppleWebKit/537.36 Chrome/120.0 Safari/537.36 Edg/120.0", "Edge"),
             (
-                "Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36",
-                "Mozilla/Chrome",
+                "Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) AppleWebKit/605 Version/17 Safari/605",
+                "Safari on iPad",
             ),
-            ("Mozilla/5.0 (X11) AppleWebKit/537.36 Chrome/120.0 Safari/537.36 Edg/120.0", "Mozilla/Edge"),
-            ("Mozilla/5.0 (iPad) AppleWebKit/605 Version/17 Safari/605", "Mozilla/Safari"),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) CriOS/120 Safari/604",
+                "Chrome on iPhone",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537 Chrome/120 Mobile Safari/537",
+                "Chrome on Android",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537 Chrome/120 Safari/537 Edg/120",
+                "Edge on Windows",
+            ),
+            ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15) AppleWebKit/605", "WebKit on Mac"),
+            ("Mozilla/5.0", "Mozilla"),
             ("Moodle/4.2 (core_xapi)", "Moodle"),
             ("lms-proxy/1.2 (bob@example.com)", "lms-proxy"),
             ("bob@example.com", OTHER),

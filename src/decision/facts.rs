@@ -1,5 +1,6 @@
 //! What is known of a write while it is under way, as far as a record may say it.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use http::header::{ETAG, HeaderName};
@@ -30,6 +31,8 @@ pub struct Facts {
     pub request: Option<Box<str>>,
     /// Who sent it.
     pub client: Client,
+    /// The address that it came from, as far as that is known.
+    pub from: Option<Pseudonym>,
     /// X-Experience-API-Version.
     pub version: Option<Box<str>>,
     /// Its preconditions.
@@ -59,11 +62,17 @@ impl Facts {
             rule: Arc::clone(rule),
             request: plain(&head.headers, &REQUEST_ID),
             client: Client::of(head, pseudonyms),
+            from: None,
             version: plain(&head.headers, &XAPI_VERSION),
             stated: Stated::of(&head.headers),
             named: None,
             found: None,
         }
+    }
+
+    /// Notes which address the write came from.
+    pub fn comes_from(&mut self, address: Option<impl Hash>, pseudonyms: &Pseudonyms) {
+        self.from = address.map(|address| pseudonyms.of("address", &address));
     }
 
     /// Notes what the write names.

@@ -45,6 +45,9 @@ pub struct Decision {
     pub would_be: WouldBe,
     /// Who sent it.
     pub client: Client,
+    /// The address that it came from: two devices that share a credential and a program are told apart by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Pseudonym>,
     /// The document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<Pseudonym>,
@@ -149,6 +152,7 @@ impl Decision {
             verdict: None,
             would_be: WouldBe { verdict: "none".into(), status: None },
             client: facts.client.clone(),
+            from: facts.from,
             document: facts.named.map(|named| named.document),
             scope: facts.named.map(|named| named.scope),
             collection: facts.named.is_some_and(|named| named.is_collection),

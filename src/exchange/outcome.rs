@@ -177,6 +177,15 @@ impl Outcome {
         KNOWN.into_iter().find(|known| *known == self.method.as_str())
     }
 
+    /// The address that the request comes from: the first that X-Forwarded-For names, where that is believed, or else that
+    /// of whoever connects.
+    pub(super) fn origin(&self) -> Option<String> {
+        let named = self.said.forwarded_for();
+        let first = named.as_deref().and_then(|named| named.split(',').next()).map(str::trim);
+        let first = first.filter(|first| !first.is_empty()).map(str::to_owned);
+        first.or_else(|| self.client.address.ip().map(|ip| ip.to_string()))
+    }
+
     /// The outcome of a request that has only just begun.
     pub fn of<B>(request: &Request<B>, client: Client) -> Self {
         let fields = request.headers();

@@ -12,8 +12,13 @@ use crate::upstream::probe::Found;
 impl Exchange {
     /// Notes what the head of a write tells. Of what is no write there is no record: nothing is decided of it.
     pub(super) fn note_facts(&self, rule: &Rule, head: &Parts, outcome: &mut Outcome) {
-        let facts = || Facts::of(head, &rule.source, self.decisions.pseudonyms());
-        outcome.facts = (!head.method.is_safe()).then(|| Box::new(facts()));
+        let pseudonyms = self.decisions.pseudonyms();
+        let facts = || {
+            let mut facts = Facts::of(head, &rule.source, pseudonyms);
+            facts.comes_from(outcome.origin(), pseudonyms);
+            Box::new(facts)
+        };
+        outcome.facts = (!head.method.is_safe()).then(facts);
     }
 
     /// Notes which document a write names.

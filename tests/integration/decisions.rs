@@ -85,6 +85,26 @@ async fn a_write_is_recorded_with_what_was_asked_known_and_done() {
     }
 }
 
+/// Two devices of one learner share a credential and a browser, and overwrite each other.
+#[tokio::test]
+async fn devices_are_told_apart_by_where_they_come_from_and_no_address_is_told() {
+    let store = Store::start();
+    let proxy = Proxy::before(&store);
+    let mut told = Vec::new();
+    for (count, from) in ["203.0.113.7", "203.0.113.8, 10.0.0.1", "203.0.113.7"].into_iter().enumerate() {
+        let fields = [V1, BASIC, ("X-Forwarded-For", from)];
+        assert_eq!(proxy.send("PUT", &state("a"), &fields, from).await.status, 204);
+        told.push(next(&proxy, count).await);
+    }
+    assert!(
+        told.iter().all(|one| one["client"] == told[0]["client"] && !one.to_string().contains("203.0.113"))
+    );
+    assert!(told[0]["from"].as_str().is_some_and(|from| from.len() == 12), "{:#}", told[0]);
+    assert!(told[0]["from"] == told[2]["from"] && told[0]["from"] != told[1]["from"]);
+    let hot = send(proxy.admin, "GET", "/page/hot.json", &[], "").await.text();
+    assert!(hot.contains("\"writers\":2") && hot.contains("\"blind\":2"), "{hot}");
+}
+
 #[tokio::test]
 async fn what_an_enforcing_proxy_would_have_answered_is_said() {
     let silent = upstreams::answering(On::Reads, "403 Forbidden");
@@ -132,7 +152,10 @@ async fn only_writes_are_recorded_and_as_many_shown_as_are_asked_for() {
     }
     assert_eq!(decisions(&proxy, "?limit=2").await.len(), 2);
     assert_eq!(decisions(&proxy, "?limit=0").await.len(), 0);
-    assert_eq!(send(proxy.admin, "GET", "/decisions.json?limit=x", &[], "").await.status, 400);
+    for unknown in ["limit=x", "resource=nope", "limit=1&resource=state"] {
+        let path = format!("/decisions.json?{unknown}");
+        assert_eq!(send(proxy.admin, "GET", &path, &[], "").await.status, 400, "{unknown}");
+    }
 }
 
 #[tokio::test]

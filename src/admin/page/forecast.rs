@@ -194,6 +194,7 @@ mod tests {
         method: "PUT",
         status: 204,
         agent: Some("Moodle"),
+        from: 1,
         document: 1,
         stated: "none",
         found: None,

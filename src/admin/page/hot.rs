@@ -36,9 +36,9 @@ pub(super) struct Hot {
 /// What is gathered of a document's writes.
 struct Gathered<'a> {
     hot: Hot,
-    writers: HashSet<&'a Client>,
-    /// Who wrote it last with success.
-    author: Option<&'a Client>,
+    writers: HashSet<(&'a Client, Option<Pseudonym>)>,
+    /// Who wrote it last with success, and from where.
+    author: Option<(&'a Client, Option<Pseudonym>)>,
 }
 
 /// The documents of decisions, the newest first: those with the most conflicts come first.
@@ -52,6 +52,7 @@ pub(super) fn documents(decisions: &[Arc<Decision>]) -> Vec<Hot> {
     }
     let mut documents: Vec<Hot> = documents
         .into_values()
+        .filter(|gathered| gathered.hot.writes > 0)
         .map(|Gathered { hot, writers, .. }| Hot { writers: writers.len(), ..hot })
         .collect();
     documents.sort_by(|a, b| {
@@ -77,16 +78,21 @@ impl<'a> Gathered<'a> {
     }
 
     fn take(&mut self, decision: &'a Decision) {
+        // What the upstream does not let anybody write has no writer.
+        if matches!(decision.status, 401 | 403) {
+            return;
+        }
         let hot = &mut self.hot;
+        let writer = (&decision.client, decision.from);
         hot.writes += 1;
         hot.conflicts += u64::from(is_stale(&decision.would_be.verdict));
         hot.longest_wait_ms = hot.longest_wait_ms.max(decision.hold_ms.unwrap_or_default());
         time_of_day(&decision.time).clone_into(&mut hot.last);
-        self.writers.insert(&decision.client);
+        self.writers.insert(writer);
         if (200..300).contains(&decision.status) && decision.would_be.verdict != "replay" {
-            let is_anothers = self.author.is_some_and(|author| *author != decision.client);
+            let is_anothers = self.author.is_some_and(|author| author != writer);
             hot.blind += u64::from(is_anothers && decision.stated.kind == "none");
-            self.author = Some(&decision.client);
+            self.author = Some(writer);
         }
     }
 }
@@ -128,5 +134,15 @@ mod tests {
         assert_eq!(told(&[mine, failed]), [(2, 0, 0, 2)]);
         assert_eq!(told(&[mine, stated]), [(2, 0, 0, 2)]);
         assert_eq!(told(&[mine, theirs, mine, mine]), [(4, 0, 2, 2)]);
+    }
+
+    #[test]
+    fn devices_are_told_apart_and_who_may_not_write_is_no_writer() {
+        let mine = Sample::default();
+        let elsewhere = Sample { from: 2, ..mine };
+        assert_eq!(told(&[mine, elsewhere]), [(2, 0, 1, 2)]);
+        let strange = Sample { status: 401, agent: Some("curl"), ..mine };
+        assert_eq!(told(&[mine, strange]), [(1, 0, 0, 1)]);
+        assert_eq!(told(&[strange]), []);
     }
 }

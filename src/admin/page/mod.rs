@@ -41,6 +41,10 @@ use crate::guard::policy::Mode;
 use crate::memory::scopes::Usage;
 use crate::rule::select::Rules;
 
+/// What names a learner stands in no URL.
+const BY_POST: &str = "Ask with GET by ?document= and its hash. By its target, or by its activityId, agent and id, ask with \
+     POST, as a form, and with the token of admin.token-file in Authorization: Bearer.";
+
 const HTML: &str = "text/html; charset=utf-8";
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -167,7 +171,11 @@ impl Page {
             "/page.js" => whole("text/javascript; charset=utf-8", SCRIPT.into()),
             "/decisions/events" => Some(self.events(method)),
             "/page/lookup.json" => {
-                let found = Sought::by_pseudonym(Form::read(query.as_bytes()).text("document"));
+                let query = Form::read(query.as_bytes());
+                let found = match query.text("document") {
+                    "" => Err(BY_POST.to_owned()),
+                    hash => Sought::by_pseudonym(hash),
+                };
                 Some(found_as_json(found.map(|sought| self.found(sought, &self.decisions.last(KEPT)))))
             }
             _ => whole(JSON, format!("{}\n", self.twin(path)?).into()),

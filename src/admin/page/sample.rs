@@ -18,6 +18,7 @@ pub(super) struct Sample {
     pub(super) verdict: &'static str,
     pub(super) would_be: Option<u16>,
     pub(super) agent: Option<&'static str>,
+    pub(super) from: u8,
     pub(super) document: u8,
     pub(super) stated: &'static str,
     /// Our entity-tag and the upstream's own.
@@ -36,6 +37,7 @@ impl Default for Sample {
             verdict: "forward",
             would_be: None,
             agent: Some("TinCanJS"),
+            from: 1,
             document: 1,
             stated: "none",
             found: None,
@@ -59,6 +61,7 @@ pub(super) fn decision(sample: &Sample) -> Decision {
         decision.status = sample.status;
         decision.would_be = WouldBe { verdict: sample.verdict.into(), status: sample.would_be };
         decision.client.agent = sample.agent.map(Into::into);
+        decision.from = Some(pseudonyms.of("address", &sample.from));
         decision.document = Some(pseudonyms.of("document", &sample.document));
         decision.scope = Some(pseudonyms.of("scope", &sample.document));
         decision.stated = Stated { kind: sample.stated.into(), ..Stated::default() };

@@ -94,7 +94,10 @@ impl Row {
             resource: decision.resource.to_string(),
             method: decision.method.to_string(),
             document: decision.document.map(|document| document.to_string()),
-            client: called(&decision.client),
+            client: match decision.from {
+                Some(from) => format!("{} from {from}", called(&decision.client)),
+                None => called(&decision.client),
+            },
             why: why(decision),
         }
     }
