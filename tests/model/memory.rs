@@ -31,8 +31,9 @@ const EVERY: u64 = 100_000;
 /// By then `remembered-max` is full: it has room for less than 33,000 entries of each kind.
 const WARM: u64 = 40_000;
 /// What the process may have in use, in KiB: 16 MiB for `remembered-max`, a half more for what the allocator makes of
-/// it, 6 MiB for the program and the table of generations, and 512 KiB for each client with its two connections.
-const MOST: u64 = 16 * 1024 * 3 / 2 + 6 * 1024 + CLIENTS * 512;
+/// it, 6 MiB for the program and the table of generations, 8 MiB for the records of the last 10,000 writes, and 512 KiB
+/// for each client with its two connections.
+const MOST: u64 = 16 * 1024 * 3 / 2 + (6 + 8) * 1024 + CLIENTS * 512;
 /// How much more it may have at any time after it was warm, in KiB: two bytes a document, of 2,000,000.
 const GROWTH: u64 = 4 * 1024;
 
