@@ -27,7 +27,7 @@ use crate::guard::verdict::Clearance;
 use crate::memory::holds::InFlight;
 use crate::resource::Document;
 use crate::rule::Rule;
-use crate::rule::identity::{Unidentified, identify};
+use crate::rule::identity::{Identity, Unidentified, identify};
 use crate::semantics::fields::dangerous_connection_option;
 use crate::semantics::last_modified::date;
 use crate::upstream::ahead::read_ahead;
@@ -132,25 +132,7 @@ impl Exchange {
             return self.relay_unheld(head, body).await;
         }
         if !is_write {
-            let lesson = identity.as_ref().ok().and_then(|identity| {
-                // What a representation depends on may be in a body.
-                let is_plain = head.method == Method::GET && body.is_end_stream();
-                is_plain.then(|| self.lesson(rule, &head, identity)).flatten()
-            });
-            let identity = identity.ok();
-            outcome.begins(Step::Forward);
-            let answer = match (&head.method, self.settings.observe.etags) {
-                (&Method::GET, true) => self.read_showing(rule, lesson, head, body.into(), asked).await?,
-                (&Method::HEAD, true) => {
-                    self.head_showing(rule, identity.as_ref(), head, body, outcome).await?
-                }
-                _ => {
-                    let answer = self.relay(head, body).await?;
-                    self.watched(rule, lesson, answer)
-                }
-            };
-            self.note_read(identity.as_ref(), &answer, outcome);
-            return Ok(answer);
+            return self.observe_read(rule, identity.ok().as_ref(), head, body, asked, outcome).await;
         }
         let document = identity.ok().map(|identity| super::document(&head, &identity));
         let contents = match self.observed_body(body, rule.document_max, outcome).await? {
@@ -166,6 +148,32 @@ impl Exchange {
         }
         outcome.begins(Step::Forward);
         self.go_on(foreseen, head, contents).await
+    }
+
+    /// Passes on what writes nothing, and looks at what its answer tells. The head is already fit for the next hop.
+    async fn observe_read(
+        self: &Arc<Self>,
+        rule: &Arc<Rule>,
+        identity: Option<&Identity>,
+        head: Parts,
+        body: Paced,
+        asked: &mut Asked,
+        outcome: &mut Outcome,
+    ) -> Result<Answer, Failure> {
+        // What a representation depends on may be in a body.
+        let is_plain = head.method == Method::GET && body.is_end_stream();
+        let lesson = identity.filter(|_| is_plain).and_then(|identity| self.lesson(rule, &head, identity));
+        outcome.begins(Step::Forward);
+        let answer = match (&head.method, self.settings.observe.etags) {
+            (&Method::GET, true) => self.read_showing(rule, lesson, head, body.into(), asked).await?,
+            (&Method::HEAD, true) => self.head_showing(rule, identity, head, body, outcome).await?,
+            _ => {
+                let answer = self.relay(head, body).await?;
+                self.watched(rule, lesson, answer)
+            }
+        };
+        self.note_read(identity, &answer, outcome);
+        Ok(answer)
     }
 
     /// Reads a write's whole body, or gives back what cannot be held, which then goes on without a hold.

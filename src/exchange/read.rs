@@ -1,6 +1,6 @@
 //! A guarded read: forward → learn → evaluate → answer. It takes no hold and waits for none.
 
-use http::header::{CONTENT_TYPE, ETAG, LAST_MODIFIED};
+use http::header::{CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 
@@ -14,6 +14,7 @@ use crate::body::contents::Contents;
 use crate::body::paced::{Collected, Interrupted, Paced};
 use crate::guard::evaluate::{ReadVerdict, evaluate_read, repairs};
 use crate::guard::verdict::{Reason, Refusal};
+use crate::resource::Document;
 use crate::rule::Rule;
 use crate::rule::identity::Identity;
 use crate::semantics::credentials::{Certificate, Credentials};
@@ -41,8 +42,8 @@ impl Exchange {
         outcome: &mut Outcome,
     ) -> Result<Answer, Failure> {
         asked.course.reach(Stage::Read)?;
-        let document = identity.map(|identity| super::document(&head, identity));
         let reader = Credentials::of(&head.headers, Certificate::of(&head));
+        let read = identity.map(|identity| (super::document(&head, identity), reader));
         let stated = Preconditions::from_fields(&head.headers, rule.matching);
         let wants_body = head.method != Method::HEAD;
         let lesson = identity.and_then(|identity| self.lesson(rule, &head, identity));
@@ -95,13 +96,7 @@ impl Exchange {
             answer::revalidated(&mut head.headers);
             return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
         };
-        if head.headers.contains_key(LAST_MODIFIED) {
-            last_modified::convert(&mut head.headers);
-        } else if let Some(document) = document {
-            let dated = last_modified::date(&head.headers);
-            let since = self.memory.changes.since(document, reader, &current.tag, dated);
-            last_modified::make(&mut head.headers, since);
-        }
+        self.date(&mut head.headers, read, &current.tag);
         // evaluate, answer
         outcome.repairs = repairs(&stated, &found, rule.matching);
         Ok(match evaluate_read(&stated, &found, rule.matching) {
@@ -111,6 +106,18 @@ impl Exchange {
             ReadVerdict::NotModified => answer::not_modified(head, &current.tag),
             ReadVerdict::Failed => answer::refused(&failed(current), asked),
         })
+    }
+
+    /// Puts the Last-Modified of a document into the form that HTTP knows, or makes one where somebody has read a single
+    /// document of which the upstream does not say.
+    fn date(&self, fields: &mut HeaderMap, read: Option<(Document, Credentials)>, tag: &EntityTag) {
+        if fields.contains_key(LAST_MODIFIED) {
+            last_modified::convert(fields);
+        } else if let Some((document, reader)) = read {
+            let dated = last_modified::date(fields);
+            let since = self.memory.changes.since(document, reader, tag, dated);
+            last_modified::make(fields, since);
+        }
     }
 }
 

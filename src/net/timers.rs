@@ -152,6 +152,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_that_would_go_off_too_late_is_set_anew() {
+        let timers = Timers::default();
+        let began = Instant::now();
+        let mut answer = Box::pin(tokio::time::sleep(SECOND));
+        timers.timeout_at(began + 30 * SECOND, &mut answer).await.expect("it comes first");
+        timers.timeout_at(began + 3 * SECOND, pending::<()>()).await.expect_err("nothing comes");
+        assert_eq!(began.elapsed(), 3 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn several_at_a_time_are_several() {
         let timers = Timers::default();
         let began = Instant::now();

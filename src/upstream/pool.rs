@@ -134,20 +134,14 @@ impl Pool {
         Lease { connection, reused, took: None, pool: Arc::clone(self), exchange }
     }
 
-    /// The last used connection that is open and young enough. What is too old for anything is closed.
+    /// The last used connection that is young enough. What is too old for anything is closed.
     fn take_idle(&self, oldest: Duration) -> Option<Connection> {
         let now = Instant::now();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         // They stand in the order in which they were given back.
         let old = idle.partition_point(|idle| now - idle.since >= self.settings.idle_timeout);
         idle.drain(..old).for_each(|old| old.connection.task.abort());
-        while let Some(last) = idle.pop_if(|idle| now - idle.since < oldest) {
-            if !last.connection.sender.is_closed() {
-                return Some(last.connection);
-            }
-            last.connection.task.abort();
-        }
-        None
+        idle.pop_if(|idle| now - idle.since < oldest).map(|idle| idle.connection)
     }
 
     fn put_idle(&self, connection: Connection) {

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::support::client::Answer;
 use crate::support::proxy::{Proxy, url};
-use crate::support::store::Store;
+use crate::support::store::{Misdeed, On, Store};
+use crate::support::upstreams::bare;
 use crate::support::xapi::{JSON, V1, agent_profile, state};
 
 /// The id that an answer carries, which must be a single one.
@@ -144,6 +145,13 @@ async fn the_access_log_says_what_users_of_other_proxies_look_for() {
     assert_eq!(proxy.send("PUT", &state("a"), &stale, "1").await.status, 412);
     let line = logged(&proxy, "stale").await;
     assert!(line.get("upstream_ms").is_none() && line["probe_ms"].is_number(), "{line:#}");
+    // So is what is handed back of it.
+    store.set(|knobs| knobs.misdeed = Some((On::Reads, Misdeed::Says(bare("400 Bad Request")))));
+    let refused = [&[V1, ("If-Match", "\"x\""), ("X-Request-Id", "refused")], &client[..]].concat();
+    assert_eq!(proxy.send("PUT", &state("a"), &refused, "1").await.status, 400);
+    let line = logged(&proxy, "refused").await;
+    assert!(line.get("upstream_ms").is_none() && line["probe_ms"].is_number(), "{line:#}");
+    store.set(|knobs| knobs.misdeed = None);
     // What is streamed counts as well.
     let fields = [("X-Request-Id", "relayed")];
     proxy.send("POST", "/elsewhere", &fields, vec![b'x'; 100_000]).await;
