@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::support::client::{Client, send};
+use crate::support::proxy::Proxy;
 use crate::support::store::{On, Store, Tags};
 use crate::support::upstreams;
 use crate::support::wire::Ending;
@@ -25,6 +26,16 @@ async fn the_store_keeps_documents_and_looks_at_no_precondition() {
     assert_eq!(client.send("PUT", &state_ids(), &[], "{}").await.status, 400);
     assert!(store.seen().iter().all(|seen| seen.connection == 0 && seen.answered));
     assert_eq!(store.writes().len(), 4);
+}
+
+/// Or what is said of another build, such as the optimised one, would be said of this one.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_program_that_runs_is_the_one_that_was_asked_for() {
+    let asked = std::env::var_os("STALEGUARD_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_staleguard").into());
+    let proxy = Proxy::spawn("http://127.0.0.1:1", "", &[]);
+    let runs = std::fs::read_link(format!("/proc/{}/exe", proxy.pid())).unwrap();
+    assert_eq!(runs, std::fs::canonicalize(asked).unwrap());
 }
 
 #[tokio::test]
