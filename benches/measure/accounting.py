@@ -1,6 +1,7 @@
 """What the kernel has counted: time on a core, memory, and who else was busy."""
 
 import os
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,12 @@ def time_of(pids):
         except (FileNotFoundError, ProcessLookupError):
             continue
     return total
+
+
+def time_of_ended():
+    """What all have used that this program has started, and has waited for when they ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Time(used.ru_utime + used.ru_stime, used.ru_utime, used.ru_stime)
 
 
 def busy(stat, cpus):

@@ -1,11 +1,21 @@
 """The figures in README, between two marks, and all of them beside the results."""
 
-from . import table
-from .results import CLEAN, spread
+from . import table, targets
+from .results import ratio_rows, spread
+from .rounds import CLEAN
 
 BEGIN = "<!-- made by benches/compare --write-readme -->"
 END = "<!-- until here -->"
 NAMES = {"direct": "no proxy: the upstream itself", "nginx": "nginx, relaying", "haproxy": "HAProxy, relaying"}
+HOW = """\
+CPU is what the kernel has counted for the processes of a proxy, user and system apart, by request. A ratio is taken
+within a round, of samples that were taken one after the other; what is shown is the median of the rounds' ratios with
+the least and the most, which is not the ratio of the medians. Each row has processes of its own, and MiB is their
+proportional share (PSS) under that load. CPU ratios tell differences of a tenth; requests/s and p50 also tell how busy
+the one core of the load and the upstream is.
+
+None of these figures is gated, since other work on the machine blurs them. What CI holds is in `benches/gates.toml`:
+system calls, instructions and context switches by request, counted by `benches/gates`."""
 # What README shows; the rest is in the report.
 SHOWN = ("GET-1024-64", "PUT-1024-64")
 
@@ -37,8 +47,14 @@ def section(found):
 
 def report(found):
     """Everything, as Markdown."""
-    parts = ["# What benches/compare has found", conditions(found)]
-    parts += [table.markdown(list(lines(shape["title"], shape["rows"]))) for shape in found["shapes"].values()]
+    parts = ["# What benches/compare has found", conditions(found), HOW]
+    if reached := targets.rows(found):
+        parts.append(table.markdown(reached))
+    for shape in found["shapes"].values():
+        rows = shape["rows"]
+        parts.append(table.markdown(list(lines(shape["title"], rows))))
+        head, *rest = ratio_rows(rows)
+        parts.append(table.markdown([[shape["title"], *head[1:]], *([name(label), *row] for label, *row in rest)]))
     for part, head in (("footprint", "beside that"), ("witnesses", "CPU for each request, by wrk and h2load")):
         if part in found:
             rows = [[head, "", ""], *([row["title"], row["text"], row["note"]] for row in found[part])]
@@ -65,14 +81,20 @@ def disturbed(found):
     return f" In {unclean} of {len(rounds)} rounds other work took more than {CLEAN} of a core: do not trust them."
 
 
+def name(label):
+    """What a table calls one that takes part."""
+    return NAMES.get(label, f"Staleguard, {label}")
+
+
 def lines(title, rows):
     """The table of one shape, with the columns that say most."""
-    yield [title, "CPU µs", "of it user", "× nginx", "× HAProxy", "requests/s", "p50 µs", "p50 × nginx", "MiB"]
+    yield [title, "CPU µs", "user", "system", "× nginx", "× HAProxy", "requests/s", "p50 µs", "p50 × nginx", "MiB"]
     for label, row in rows.items():
         yield [
-            NAMES.get(label, f"Staleguard, {label}"),
+            name(label),
             f"{row['cpu_us']['median']:.1f}",
             f"{row['user_us']['median']:.1f}",
+            f"{row['system_us']['median']:.1f}",
             spread(row, "cpu_to_nginx"),
             spread(row, "cpu_to_haproxy"),
             f"{row['rps']['median']:,.0f}",

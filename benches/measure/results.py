@@ -2,26 +2,11 @@
 
 import statistics
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 
-# A round in which others kept more than so many cores busy tells little.
-CLEAN = 0.25
-
-
-@dataclass(frozen=True)
-class Round:
-    """One sample of each that takes part, taken one after the other."""
-
-    samples: dict
-
-    @property
-    def foreign(self):
-        """How many cores others kept busy, at worst."""
-        return max(sample.foreign for sample in self.samples.values())
-
-    @property
-    def is_clean(self):
-        """Whether the machine was ours."""
-        return self.foreign <= CLEAN
+# Whom everything is measured by, and what of it; what only one of the shapes has is left out in the others.
+OTHERS = {"nginx": "nginx", "haproxy": "haproxy", "direct": "direct", "recalled": "guarded, recalled"}
+MEASURES = {"cpu": "cpu_us", "rps": "rps", "p50": "p50_us", "memory": "memory"}
 
 
 @dataclass(frozen=True)
@@ -55,19 +40,13 @@ def summary(rounds):
     for label in labels:
         samples = [r.samples[label] for r in rounds]
         row = {
-            "cpu_us": Spread.of(s.cpu_us for s in samples),
-            "user_us": Spread.of(s.user_us for s in samples),
-            "rps": Spread.of(s.rps for s in samples),
-            "p50_us": Spread.of(s.p50_us for s in samples),
-            "p99_us": Spread.of(s.p99_us for s in samples),
-            "memory": Spread.of(s.memory for s in samples),
-            "calls": Spread.of(s.calls for s in samples),
+            key: Spread.of(getattr(sample, key) for sample in samples)
+            for key in ("cpu_us", "user_us", "system_us", "rps", "p50_us", "p99_us", "memory", "calls")
         }
-        for other in ("nginx", "haproxy", "direct"):
-            if other in labels:
-                row[f"cpu_to_{other}"] = ratios(rounds, label, other, lambda s: s.cpu_us)
-                row[f"p50_to_{other}"] = ratios(rounds, label, other, lambda s: s.p50_us)
-                row[f"rps_to_{other}"] = ratios(rounds, label, other, lambda s: s.rps)
+        for other, theirs in OTHERS.items():
+            if theirs in labels:
+                for measure, key in MEASURES.items():
+                    row[f"{measure}_to_{other}"] = ratios(rounds, label, theirs, attrgetter(key))
         found[label] = row
     return found
 
@@ -89,15 +68,24 @@ def spread(row, key, digits=2):
 
 def rows(found):
     """The table of one shape."""
-    yield ["", "CPU µs", "user µs", "× nginx", "× HAProxy", "× direct", "requests/s", "p50 µs", "× nginx", "MiB"]
+    yield ["", "CPU µs", "user", "system", "× nginx", "× HAProxy", "× direct", "requests/s", "p50 µs", "MiB"]
     for label, row in found.items():
         yield [
             label,
             spread(row, "cpu_us", 1),
             f"{row['user_us']['median']:.1f}",
+            f"{row['system_us']['median']:.1f}",
             *(spread(row, f"cpu_to_{other}") for other in ("nginx", "haproxy", "direct")),
             f"{row['rps']['median']:,.0f}",
             f"{row['p50_us']['median']:.0f}",
-            spread(row, "p50_to_nginx"),
             f"{row['memory']['median'] / 2**20:.1f}",
         ]
+
+
+def ratio_rows(found):
+    """The table of what is beside CPU, each by that of the peers in the same round."""
+    names = {"rps": "requests/s", "p50": "p50", "memory": "memory"}
+    peers = {"nginx": "nginx", "haproxy": "HAProxy", "direct": "direct"}
+    yield ["", *(f"{name} × {peer}" for name in names.values() for peer in peers.values())]
+    for label, row in found.items():
+        yield [label, *(spread(row, f"{measure}_to_{peer}") for measure in names for peer in peers)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from . import build
 from .processes import Failed, children
 
-# What is recalled must outlast the slowest of the tools, and documents enough must fit.
+# What is recalled must outlast the slowest of the tools. As much is remembered as is by default.
 CONFIG = """
 [listen]
 address = "{listen}"
@@ -54,7 +54,7 @@ def start_upstream(processes, cpus):
     return Upstream(process.pid, address)
 
 
-def write_config(file, upstream, *, listen="127.0.0.1:0", exclusive=False, access_log=False, remembered_max="256MiB"):
+def write_config(file, upstream, *, listen="127.0.0.1:0", exclusive=False, access_log=False, remembered_max="16MiB"):
     """Writes the configuration: its file."""
     word = {True: "true", False: "false"}
     text = CONFIG.format(

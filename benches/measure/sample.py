@@ -5,14 +5,16 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from .accounting import NOTHING, busy_cores, foreign, memory_of, time_of
+from .accounting import NOTHING, busy_cores, foreign, memory_of, time_of, time_of_ended
 from .processes import Failed
 from .rig import Load
 from .shapes import case_of
 
 # How many documents are read before as many are written: so few that hardly any shares its place in the proxy's table
-# of generations with another, and so many that beginning and end do not count.
+# of generations with another, and so many that beginning and end do not count; of large ones fewer, or reading them
+# would take longer than what is measured.
 WARM = 2048
+WARM_BYTES = 128 * 2**20
 # How many requests each connection sends before the measured ones.
 WARM_UP = 20
 # Of the writes that are to be recalled so many may be asked before, because of places that are shared.
@@ -40,6 +42,11 @@ class Sample:
     most: int
 
     @property
+    def system_us(self):
+        """What of it was spent in the kernel."""
+        return self.cpu_us - self.user_us
+
+    @property
     def rps(self):
         """Requests in a second."""
         return self.requests / self.seconds
@@ -50,7 +57,7 @@ def words(shape, entry, seconds):
     case = case_of(entry)
     asked = [*case.arguments(shape.size, entry.straight), "--connections", shape.connections]
     if case.warm:
-        each = WARM // shape.connections
+        each = min(WARM, WARM_BYTES // shape.size) // shape.connections
         return [*asked, "--learn", each, "--each", each], each * shape.connections
     learn = 1 if case.if_match and not entry.straight else 0
     return [*asked, "--learn", learn, "--warm-up", WARM_UP, "--seconds", seconds], learn * shape.connections
@@ -58,11 +65,11 @@ def words(shape, entry, seconds):
 
 def take(rig, shape, entry, seconds):
     """Takes one sample."""
-    peer = rig.peers[entry.peer]
+    peer = rig.peers[entry.label]
     asked, learned = words(shape, entry, seconds)
     pids = peer.pids()
     used, spent, reports, calls = NOTHING, 0.0, [], 0
-    began, machine, others = time.monotonic(), busy_cores(rig.cpus), rig.time()
+    watch = Watch(rig)
     load = Load(rig.processes, rig.others, peer.address, asked)
     while True:
         seen = rig.upstream.calls()
@@ -75,9 +82,6 @@ def take(rig, shape, entry, seconds):
             break
         load.again()
     memory = memory_of(pids)
-    ours = rig.time() + time_of([load.pid]) - others
-    elapsed = time.monotonic() - began
-    beside = foreign(busy_cores(rig.cpus) - machine, ours.total, elapsed)
     load.end()
     requests = sum(report["requests"] for report in reports)
     check(entry, calls / requests)
@@ -91,7 +95,7 @@ def take(rig, shape, entry, seconds):
         p99_us=statistics.median(report["p99_us"] for report in reports),
         memory=memory,
         calls=calls / requests,
-        foreign=beside,
+        foreign=watch.foreign(),
         fewest=min(report["fewest"] for report in reports),
         most=max(report["most"] for report in reports),
     )
@@ -126,3 +130,23 @@ class Rig:
         for peer in self.peers.values():
             pids.update(peer.pids())
         return time_of(pids)
+
+
+class Watch:
+    """What others take of the cores, from when it is made until it is asked; all that is ended meanwhile is ours."""
+
+    def __init__(self, rig):
+        self._rig, self._began = rig, time.monotonic()
+        self._busy, self._before = busy_cores(rig.cpus), self._ours()
+
+    def _ours(self):
+        return (self._rig.time() + time_of_ended()).total
+
+    def ours(self):
+        """What all of it has used since then."""
+        return self._ours() - self._before
+
+    def foreign(self):
+        """How many cores others have kept busy."""
+        elapsed = time.monotonic() - self._began
+        return foreign(busy_cores(self._rig.cpus) - self._busy, self.ours(), elapsed)

@@ -9,7 +9,10 @@ SIZES = {64: "64 B", 1024: "1 KiB", 16 * 1024: "16 KiB", 1024 * 1024: "1 MiB"}
 
 @dataclass(frozen=True)
 class Entry:
-    """One that takes part: what the table calls it, whose processes it is, and what it is asked."""
+    """One that takes part: what the table calls it, what kind of proxy it is, and what it is asked.
+
+    Each has processes of its own, so that the memory is what these requests take.
+    """
 
     label: str
     peer: str
@@ -63,17 +66,17 @@ PUTS = (
     Entry("refused from memory", "staleguard-exclusive", "refused-put"),
 )
 
-# Not the whole product: writes of 64 B say nothing that those of 1 KiB do not, nobody writes documents of 1 MiB again
-# and again, and one connection tells of latency, not of size.
+# Reading and writing as a pair, for each size, under load and alone; first what most is said of.
 SHAPES = (
     Shape("GET", 1024, 64, GETS + LOGGED),
     Shape("PUT", 1024, 64, PUTS),
-    Shape("GET", 64, 64, GETS),
-    Shape("GET", 16 * 1024, 64, GETS),
-    Shape("GET", 1024 * 1024, 64, GETS),
-    Shape("PUT", 16 * 1024, 64, PUTS),
-    Shape("GET", 1024, 1, GETS),
-    Shape("PUT", 1024, 1, PUTS),
+    *(
+        Shape(method, size, connections, entries)
+        for connections in (64, 1)
+        for size in SIZES
+        for method, entries in (("GET", GETS), ("PUT", PUTS))
+        if (size, connections) != (1024, 64)
+    ),
 )
 
 

@@ -3,12 +3,25 @@
 import re
 import statistics
 import subprocess
+from dataclasses import dataclass
+from operator import attrgetter
 
 from .accounting import time_of
 from .cases import CASES, FIELDS
 from .processes import Failed
+from .results import ratios
+from .rounds import disturbed, rounds_of
+from .sample import Watch
 
 PEERS = ("nginx", "haproxy", "staleguard")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What each request has cost a proxy, in microseconds, and how many cores others kept busy."""
+
+    cpu_us: float
+    foreign: float
 
 
 def run(rig, command):
@@ -38,24 +51,26 @@ def h2load_says(output):
 
 
 def cost(rig, peer, command, says):
-    """What each request costs a proxy, in microseconds."""
-    pids = peer.pids()
+    """What each request costs a proxy."""
+    watch, pids = Watch(rig), peer.pids()
     before = time_of(pids)
     requests = says(run(rig, command))
-    return (time_of(pids) - before).total / requests * 1e6
+    cpu = (time_of(pids) - before).total / requests * 1e6
+    return Cost(cpu, watch.foreign())
 
 
 def compared(rig, asked, title, note, commands, says):
     """A row for each proxy: its median, and that of the ratios to nginx."""
-    rounds = []
-    for _ in range(asked.rounds):
-        peers = {name: rig.peers[name] for name in PEERS}
-        rounds.append({name: cost(rig, peer, commands(peer), says) for name, peer in peers.items()})
+
+    def sample_each():
+        return {name: cost(rig, rig.peers[name], commands(rig.peers[name]), says) for name in PEERS}
+
+    rounds = rounds_of(asked, title, sample_each)
     for name in PEERS:
-        ratio = statistics.median(one[name] / one["nginx"] for one in rounds)
-        median = statistics.median(one[name] for one in rounds)
-        text = f"{median:.1f} µs, {ratio:.2f} × nginx"
-        yield {"title": f"{title}: {name}", "text": text, "value": median, "note": note}
+        ratio = ratios(rounds, name, "nginx", attrgetter("cpu_us"))
+        median = statistics.median(one.samples[name].cpu_us for one in rounds)
+        text = f"{median:.1f} µs, {ratio.text()} × nginx"
+        yield {"title": f"{title}: {name}", "text": text, "value": median, "note": note + disturbed(rounds)}
 
 
 def measure(rig, asked):
