@@ -143,7 +143,7 @@ fn usual_cases(stated: &Preconditions) -> Vec<(String, Representation)> {
     let mut cases = vec![("missing".to_owned(), Representation::Missing)];
     let conditions = [&stated.if_match, &stated.if_none_match];
     let named = conditions.into_iter().flatten().flat_map(Condition::tags).next();
-    let strong = named.and_then(|tag| EntityTag::new(false, tag.opaque()));
+    let strong = named.and_then(|tag| EntityTag::new(false, &tag.opaque()));
     cases.extend(strong.map(|tag| (format!("{tag}, as stated"), holding(tag))));
     cases.extend(
         EntityTag::new(false, b"another").map(|tag| ("any other entity-tag".to_owned(), holding(tag))),

@@ -357,7 +357,7 @@ fn judged(
     let has_alias = rule.etag == Algorithm::Sha1 && decision.repairs.iter().any(|repair| repair == "alias");
     if let (Representation::Current(current), true) = (&mut found, has_alias) {
         let stated_tag = stated.if_match.iter().flat_map(Condition::tags).next();
-        current.alias = stated_tag.and_then(|tag| EntityTag::new(false, tag.opaque()));
+        current.alias = stated_tag.and_then(|tag| EntityTag::new(false, &tag.opaque()));
     }
     let verdict = evaluate(policy, stated, &found);
     let may_be_replay = policy.unconditional != Unconditional::REQUIRE && !policy.replay_window.is_zero();

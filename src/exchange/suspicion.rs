@@ -26,7 +26,7 @@ impl Exchange {
             && matches!(answer.status(), StatusCode::OK | StatusCode::NOT_MODIFIED)
             && let Some(tag) = given(answer.headers())
         {
-            let read = Read { peer: peer(outcome), document, opaque: tag.opaque() };
+            let read = Read { peer: peer(outcome), document, opaque: &tag.opaque() };
             self.memory.recent_reads.remember(&read, Instant::now());
         }
     }
@@ -41,7 +41,7 @@ impl Exchange {
         outcome: &Outcome,
     ) -> bool {
         if_match.into_iter().flat_map(Condition::tags).any(|tag| {
-            let read = Read { peer: peer(outcome), document: &identity.key, opaque: tag.opaque() };
+            let read = Read { peer: peer(outcome), document: &identity.key, opaque: &tag.opaque() };
             self.memory.recent_reads.holds(&read, outcome.began)
         })
     }

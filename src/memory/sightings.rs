@@ -57,7 +57,7 @@ impl Sightings {
     pub fn see(&self, question: Question, sighting: Sighting, found: &Representation) -> bool {
         let digest = match found {
             Representation::Missing => None,
-            Representation::Current(current) => Some(self.hasher.hash_one(current.tag.opaque())),
+            Representation::Current(current) => Some(self.hasher.hash_one(&*current.tag.opaque())),
         };
         let now = Seen { digest, sighting, is_odd: false };
         let seen = self.seen.entry(&question, Some(Duration::ZERO), |_, seen| {

@@ -206,7 +206,8 @@ impl Stated {
     /// Whether this is a form of a tag of ours, whose opaque-tags are the hexadecimal digits of digests with this many
     /// bytes.
     pub fn is_of_digest(&self, bytes: usize) -> bool {
-        let opaque = without_coding(self.tag.opaque());
+        let opaque = self.tag.opaque();
+        let opaque = without_coding(&opaque);
         opaque.len() == 2 * bytes && opaque.iter().all(u8::is_ascii_hexdigit)
     }
 
@@ -215,12 +216,13 @@ impl Stated {
     ///
     /// What was done to the one on the way would have been done to the other.
     pub fn given(&self, ours: &EntityTag, theirs: &Self) -> Option<Self> {
-        let suffix = self.tag.opaque().strip_prefix(theirs.tag.opaque())?;
-        let is_suffixed = without_coding(self.tag.opaque()) == theirs.tag.opaque();
+        let (opaque, given) = (self.tag.opaque(), theirs.tag.opaque());
+        let suffix = opaque.strip_prefix(&*given)?;
+        let is_suffixed = without_coding(&opaque) == &*given;
         (suffix.is_empty() || is_suffixed).then_some(())?;
         let weak = self.tag.is_weak() && !theirs.tag.is_weak();
         let quoting = if self.quoting == theirs.quoting { Quoting::Once } else { self.quoting };
-        Some(Self { tag: EntityTag::new(weak, &[ours.opaque(), suffix].concat())?, quoting })
+        Some(Self { tag: EntityTag::new(weak, &[&*ours.opaque(), suffix].concat())?, quoting })
     }
 
     /// Whether this is a form of a tag of ours.
@@ -241,7 +243,7 @@ impl Stated {
             Quoting::Never => b"",
             Quoting::Twice => b"\"\"",
         };
-        [weak, quotes, opaque, quotes].concat()
+        [weak, quotes, &opaque, quotes].concat()
     }
 
     /// Whether this member names the current representation, by our tag, its alias, or the upstream's own, and which
@@ -276,12 +278,13 @@ impl Stated {
 
     /// What was done to our tag to make it this one, where it is one of its forms; quoting is seen to elsewhere.
     fn as_form_of(&self, ours: &EntityTag, comparison: Comparison) -> Option<Repairs> {
-        let opaque = without_coding(self.tag.opaque());
-        opaque.eq_ignore_ascii_case(ours.opaque()).then(|| {
+        let (stated, ours) = (self.tag.opaque(), ours.opaque());
+        let opaque = without_coding(&stated);
+        opaque.eq_ignore_ascii_case(&ours).then(|| {
             Repairs::NONE
-                .with(Repair::UpperCase, opaque != ours.opaque())
+                .with(Repair::UpperCase, opaque != &*ours)
                 .with(Repair::Weak, comparison == Comparison::Strong && self.tag.is_weak())
-                .with(Repair::CodingSuffix, opaque.len() < self.tag.opaque().len())
+                .with(Repair::CodingSuffix, opaque.len() < stated.len())
         })
     }
 }
@@ -335,7 +338,6 @@ fn member(text: &[u8]) -> Option<(Stated, &[u8])> {
         }
         (Quoting::Never, &text[..end], &text[end..])
     };
-    opaque.iter().all(|byte| is_etagc(*byte)).then_some(())?;
     Some((Stated { tag: EntityTag::new(weak, opaque)?, quoting }, rest))
 }
 

@@ -206,8 +206,8 @@ pub(super) fn change(sent: &EntityTag, arrived: Option<&str>) -> Change {
         None => (false, arrived),
     };
     let quoted = rest.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let opaque = String::from_utf8_lossy(sent.opaque());
-    match quoted.unwrap_or(rest).strip_prefix(&*opaque) {
+    let opaque = String::from_utf8_lossy(&sent.opaque()).into_owned();
+    match quoted.unwrap_or(rest).strip_prefix(&opaque) {
         Some(suffix) => Change::Altered {
             weak: weak && !sent.is_weak(),
             unquoted: quoted.is_none(),
