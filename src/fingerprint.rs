@@ -1,6 +1,8 @@
 //! From contents to a digest: how an entity-tag of ours is made.
 
-use sha1::{Digest, Sha1};
+use sha1::Digest as _;
+use sha1::Sha1;
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
 /// Which digest makes the entity-tags of a resource.
@@ -21,6 +23,9 @@ pub enum Subject {
     /// themselves where there is no such form.
     CanonicalJson,
 }
+
+/// A digest, most significant byte first; it needs no room elsewhere.
+pub type Digest = SmallVec<[u8; 20]>;
 
 /// A digest in the making: it takes the contents in pieces and gives the same value however they were cut.
 pub struct Fingerprint(State);
@@ -57,19 +62,19 @@ impl Fingerprint {
         }
     }
 
-    /// The digest of all pieces, most significant byte first.
-    pub fn finish(self) -> Vec<u8> {
+    /// The digest of all pieces.
+    pub fn finish(self) -> Digest {
         match self.0 {
-            State::Sha1(state) => state.finalize().to_vec(),
-            State::Xxh3(state) => state.digest128().to_be_bytes().to_vec(),
+            State::Sha1(state) => Digest::from_slice(&state.finalize()),
+            State::Xxh3(state) => Digest::from_slice(&state.digest128().to_be_bytes()),
         }
     }
 
     /// The digest of contents that are at hand as a whole.
-    pub fn of(algorithm: Algorithm, contents: &[u8]) -> Vec<u8> {
+    pub fn of(algorithm: Algorithm, contents: &[u8]) -> Digest {
         match algorithm {
-            Algorithm::Sha1 => Sha1::digest(contents).to_vec(),
-            Algorithm::Xxh3 => xxh3_128(contents).to_be_bytes().to_vec(),
+            Algorithm::Sha1 => Digest::from_slice(&Sha1::digest(contents)),
+            Algorithm::Xxh3 => Digest::from_slice(&xxh3_128(contents).to_be_bytes()),
         }
     }
 }
@@ -80,7 +85,7 @@ mod tests {
 
     #[test]
     fn known_digests() {
-        let hex = |digest: Vec<u8>| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |digest: Digest| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         assert_eq!(hex(Fingerprint::of(Algorithm::Sha1, b"abc")), "a9993e364706816aba3e25717850c26c9cd0d89d");
         assert_eq!(hex(Fingerprint::of(Algorithm::Xxh3, b"")), "99aa06d3014798d86001c324468d497f");
     }

@@ -26,19 +26,22 @@ impl fmt::Debug for ResourceKey {
 
 /// One document of one upstream, for what is remembered of it: its key, and the Host and path by which it was asked for.
 ///
-/// It is a digest. What is remembered under it must be checked against what the document holds before it counts.
+/// It is a digest. What is remembered under it must be checked against what the document holds before it counts. It is in
+/// halves, since a table would align a whole one to 16 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Document(u128);
+pub struct Document(u64, u64);
 
 impl Document {
     /// The document that a key names behind this Host and path. Two spellings of a path merely remember apart.
+    #[expect(clippy::cast_possible_truncation, reason = "one half, and the other")]
     pub fn new(host: &[u8], path: &str, key: &ResourceKey) -> Self {
         let mut digest = Xxh3Default::new();
         for part in [host, path.as_bytes(), key.0.as_bytes()] {
             digest.update(&part.len().to_be_bytes());
             digest.update(part);
         }
-        Self(digest.digest128())
+        let digest = digest.digest128();
+        Self((digest >> 64) as u64, digest as u64)
     }
 }
 

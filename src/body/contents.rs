@@ -114,12 +114,12 @@ impl Contents {
         }
     }
 
-    /// The same bytes in a room of their own, without trailers and charged to nobody. A piece keeps the whole buffer alive in which it was
-    /// received; what is to be kept for long must not.
-    pub fn apart(&self) -> Self {
+    /// All bytes in a room of their own, charged to nobody. A piece keeps the whole buffer alive in which it was received;
+    /// what is to be kept for long must not.
+    pub fn apart(&self) -> Bytes {
         let mut copy = BytesMut::with_capacity(usize::try_from(self.length).unwrap_or(0));
         self.pieces.iter().for_each(|piece| copy.extend_from_slice(piece));
-        copy.freeze().into()
+        copy.freeze()
     }
 
     /// Takes the first piece off the front.

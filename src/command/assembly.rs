@@ -144,9 +144,8 @@ impl Assembly {
     /// What is remembered of a document, where nobody else writes to the upstream.
     pub(super) fn remembered(&self, document: Pseudonym) -> Option<Remembered> {
         let Shared { memory, holds, .. } = &self.shared;
-        let validators = memory.validators.as_ref()?;
-        let told = validators.told_last(document.into(), Instant::now(), |scope| holds.generation(scope));
-        let (found, age) = told?;
+        let is_current = |generation| holds.is_current(generation);
+        let (found, age) = memory.answers.told_last(document.into(), Instant::now(), is_current)?;
         let (tag, upstream) = match found {
             Representation::Current(current) => (Some(current.tag), current.upstream_tag),
             Representation::Missing => (None, None),
@@ -216,8 +215,8 @@ pub(super) fn cores() -> usize {
 }
 
 fn memory(config: &Config) -> Arc<Memory> {
-    let (fields, validators) = (config.credential_fields.clone(), config.validators.clone());
-    Arc::new(Memory::new(config.remembered_max, Instant::now(), fields, validators))
+    let (fields, recalled) = (config.credential_fields.clone(), config.recalled.clone());
+    Arc::new(Memory::new(config.remembered_max, Instant::now(), fields, recalled))
 }
 
 /// What makes the exchanges of each core: what is known is shared, connections are a core's own.
@@ -264,7 +263,7 @@ fn means_the_same(old: &Config, new: &Config) -> bool {
     has_the_same_scopes(old, new)
         && of(old) == of(new)
         && old.remembered_max == new.remembered_max
-        && old.validators == new.validators
+        && old.recalled == new.recalled
         && old.credential_fields == new.credential_fields
 }
 

@@ -14,7 +14,7 @@ use super::size::size;
 use super::value::{Value, choice, count, list, text};
 use crate::guard::policy::Mode;
 use crate::guard::settle::ReadBack;
-use crate::memory::{holds, validators};
+use crate::memory::{answers, holds};
 use crate::semantics::cors::Cors;
 use crate::semantics::preconditions::Matching;
 
@@ -30,7 +30,7 @@ pub(super) struct Guard {
     pub(super) state_dir: Option<PathBuf>,
     pub(super) start_settle: Option<Duration>,
     pub(super) credential_fields: Option<Vec<HeaderName>>,
-    pub(super) validators: Option<validators::Settings>,
+    pub(super) recalled: Option<answers::Settings>,
     pub(super) shared: Shared,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn guard(section: &mut Section<'_, '_>, settle_time: Option<Duration>
         state_dir: section.read("state-dir", |value| Ok(PathBuf::from(text(value)?))),
         start_settle: section.read("start-settle", wait),
         credential_fields: section.read("credential-fields", credential_fields),
-        validators: validators(section),
+        recalled: recalled(section),
         shared: Shared::read(section),
     }
 }
@@ -77,9 +77,9 @@ fn holds(section: &mut Section<'_, '_>, settle_time: Option<Duration>) -> Option
     })
 }
 
-fn validators(section: &mut Section<'_, '_>) -> Option<validators::Settings> {
+fn recalled(section: &mut Section<'_, '_>) -> Option<answers::Settings> {
     let recall_max = section.read("recall-max", wait);
-    Some(validators::Settings { recall_max: recall_max? })
+    Some(answers::Settings { recall_max: recall_max? })
 }
 
 impl Shared {

@@ -43,7 +43,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use crate::decision::file;
-use crate::memory::{holds, validators};
+use crate::memory::{answers, holds};
 use crate::rule::select::Rules;
 use crate::{exchange, server};
 use environment::{Environment, Variables};
@@ -89,7 +89,7 @@ pub struct Config {
     /// The fields that say who asks.
     pub credential_fields: Vec<HeaderName>,
     /// For how long it is remembered what documents hold; nothing where others write to the upstream too.
-    pub validators: Option<validators::Settings>,
+    pub recalled: Option<answers::Settings>,
     /// What an exchange may take.
     pub exchange: exchange::Settings,
     /// The guarded resources: the user's own first, in their order, then the presets'.
@@ -292,7 +292,7 @@ impl Sections {
     fn into_config(self) -> Option<Config> {
         let Self { listen, admin, upstream, log, guard, observe, resources, observe_flag } = self;
         let upstream = upstream.settings?;
-        let validators = guard.validators?;
+        let recalled = guard.recalled?;
         Some(Config {
             server: server::Settings {
                 address: listen.address?.value,
@@ -311,7 +311,7 @@ impl Sections {
             admin_hosts: admin.hosts?,
             admin_token_file: admin.token_file,
             credential_fields: guard.credential_fields?,
-            validators: upstream.exclusive.then_some(validators),
+            recalled: upstream.exclusive.then_some(recalled),
             upstream,
             holds: guard.holds?,
             remembered_max: guard.remembered_max?,

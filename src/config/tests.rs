@@ -68,7 +68,7 @@ fn shown(config: &Config) -> String {
         otlp_endpoint,
         remembered_max,
         credential_fields,
-        validators,
+        recalled,
         buffered_writes_max,
         buffered_reads_max,
         state_dir,
@@ -79,7 +79,7 @@ fn shown(config: &Config) -> String {
     } = config;
     let rules: Vec<String> = rules.0.iter().map(|rule| shown_rule(rule)).collect();
     format!(
-        "{server:#?}{admin:?}{admin_hosts:?}{admin_token_file:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{otlp_endpoint:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{observe_flag}{overruled:?}{decisions:?}{credential_fields:?}{validators:?}"
+        "{server:#?}{admin:?}{admin_hosts:?}{admin_token_file:?}{upstream:#?}{holds:#?}{exchange:#?}{log_level:?}{otlp_endpoint:?}{rules:#?}{remembered_max} {buffered_writes_max} {buffered_reads_max} {state_dir:?}{start_settle:?}{observe_flag}{overruled:?}{decisions:?}{credential_fields:?}{recalled:?}"
     )
 }
 
@@ -490,19 +490,19 @@ fn what_is_read() {
         (
             "what is recalled for whom",
             "[upstream]\nexclusive = true",
-            |c| format!("{:?}", c.validators.as_ref().expect("it is exclusive")),
+            |c| format!("{:?}", c.recalled.as_ref().expect("it is exclusive")),
             "Settings { recall_max: 60s }",
         ),
         (
             "for whom else",
             "[upstream]\nexclusive = true\n[guard]\nrecall-max = \"0s\"\ncredential-fields = [\"X-Api-Key\"]",
-            |c| format!("{:?} {:?}", c.validators.as_ref().expect("it is exclusive"), c.credential_fields),
+            |c| format!("{:?} {:?}", c.recalled.as_ref().expect("it is exclusive"), c.credential_fields),
             "Settings { recall_max: 0ns } [\"x-api-key\"]",
         ),
         (
             "nothing is recalled where others write too",
             "[guard]\nrecall-max = \"1h\"",
-            |c| format!("{:?}", c.validators),
+            |c| format!("{:?}", c.recalled),
             "None",
         ),
         (

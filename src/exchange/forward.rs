@@ -86,7 +86,7 @@ impl Exchange {
     fn is_outdated(&self, before: Option<&Representation>, now: &Representation) -> bool {
         match (before, now) {
             (Some(Representation::Current(before)), Representation::Current(now)) => {
-                self.memory.validators.is_some()
+                self.memory.answers.are_recalled()
                     && before.tag == now.tag
                     && now.upstream_tag.is_some()
                     && before.upstream_tag != now.upstream_tag

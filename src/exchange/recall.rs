@@ -16,10 +16,9 @@ use crate::body::contents::Contents;
 use crate::fault::{self, Mutant};
 use crate::guard::evaluate::evaluate;
 use crate::guard::verdict::Verdict;
+use crate::memory::answers::Sighting;
 use crate::memory::generations::Generation;
 use crate::memory::questions::Question;
-use crate::memory::sightings::Sighting;
-use crate::memory::validators::Place;
 use crate::resource::Scope;
 use crate::rule::Rule;
 use crate::rule::identity::Identity;
@@ -65,7 +64,7 @@ impl Exchange {
             return None;
         }
         let questions = &self.memory.questions;
-        let lasts = self.memory.validators.is_some() && questions.names_somebody(head);
+        let lasts = self.memory.answers.are_recalled() && questions.names_somebody(head);
         Some(Lesson {
             resource: Arc::clone(&rule.name),
             question: questions.of(head),
@@ -78,8 +77,8 @@ impl Exchange {
 
     /// What a document holds, if the upstream need not be asked. It needs the document's hold.
     pub(super) fn recall(&self, rule: &Rule, head: &Parts, lesson: &Lesson) -> Option<Representation> {
-        let validators = self.memory.validators.as_ref().filter(|_| lesson.lasts())?;
-        let found = validators.recall(lesson.question, lesson.generation, lesson.since)?;
+        lesson.name?;
+        let found = self.memory.answers.recall(lesson.question, lesson.generation, lesson.since)?;
         (!is_refusal_to_page(rule, head, &found)).then_some(found)
     }
 
@@ -87,14 +86,12 @@ impl Exchange {
     pub(super) fn learned(&self, lesson: Option<&Lesson>, fields: &HeaderMap, found: &Representation) {
         let Some(lesson) = lesson else { return };
         let Some(now) = self.holds.generation(lesson.scope) else { return };
-        let asked = if fault::is_mutant(Mutant::GenerationAfterAnswer) { now } else { lesson.generation };
-        if !self.memory.questions.is_lasting(fields) || now != asked {
-            return;
+        let mut sighting = lesson.told_now();
+        if fault::is_mutant(Mutant::GenerationAfterAnswer) {
+            sighting = Sighting { generation: now, asked: sighting.told, ..sighting };
         }
-        self.look_at(lesson, Sighting { generation: asked, ..lesson.told_now() }, found);
-        if let (Some(validators), Some(name)) = (&self.memory.validators, lesson.name) {
-            let place = Place { name, scope: lesson.scope };
-            validators.learn(lesson.question, place, asked, lesson.since, found.clone());
+        if self.memory.questions.is_lasting(fields) && now == sighting.generation {
+            self.note(lesson, sighting, found, lesson.name);
         }
     }
 
@@ -102,13 +99,14 @@ impl Exchange {
     /// names itself nowhere, so that it is never recalled.
     pub(super) fn seen(&self, lesson: &Lesson, found: &Representation) {
         if self.holds.generation(lesson.scope) == Some(lesson.generation) {
-            self.look_at(lesson, lesson.told_now(), found);
+            self.note(lesson, lesson.told_now(), found, None);
         }
     }
 
-    /// Counts a change that no write through here explains, unless the upstream is known never to answer alike.
-    fn look_at(&self, lesson: &Lesson, sighting: Sighting, found: &Representation) {
-        let is_foreign = self.memory.sightings.see(lesson.question, sighting, found);
+    /// Remembers an answer, which may be recalled if its document has a name, and counts a change that no write through
+    /// here explains, unless the upstream is known never to answer alike.
+    fn note(&self, lesson: &Lesson, sighting: Sighting, found: &Representation, name: Option<u64>) {
+        let is_foreign = self.memory.answers.note(lesson.question, sighting, found, name);
         if is_foreign && !self.steadiness.is_reported(&lesson.resource) {
             self.tally.note_foreign_write(&lesson.resource);
         }

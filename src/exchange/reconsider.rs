@@ -2,6 +2,7 @@
 
 use super::judge::Intent;
 use super::{Exchange, tag_of};
+use crate::body::contents::Contents;
 use crate::fingerprint::Algorithm;
 use crate::guard::evaluate::{evaluate, repairs};
 use crate::guard::replay::replayed;
@@ -43,6 +44,7 @@ impl Exchange {
         match &last.produced {
             Produced::Shown(tag) => *tag == current.tag,
             Produced::Unshown(contents) => {
+                let contents = &Contents::from(contents.clone());
                 // It shows what was sent, under this very entity-tag.
                 let is_shown = async || {
                     let shown = self.pool.read_back(head, contents, &super::reading(rule)).await;

@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use quick_cache::sync::Cache;
+use ahash::RandomState;
 
+use super::table::{self, Each, INDEX, Table, USED_AGAIN};
 use crate::resource::Document;
 use crate::semantics::credentials::Credentials;
 use crate::semantics::entity_tag::EntityTag;
 
-/// What an entry takes, roughly, in bytes.
-const ENTRY: u64 = 128;
+/// What an entry of either table takes, in bytes; a test holds it.
+const ENTRY: u64 = 40 + INDEX;
 
 /// When each document was first seen or last changed through here, for as many documents as fit.
 ///
@@ -18,18 +19,22 @@ const ENTRY: u64 = 128;
 #[derive(Debug)]
 pub struct Changes {
     clock: Clock,
+    /// Makes digests of what is remembered and of what it is remembered under. It is keyed by chance, so that nobody can
+    /// have a document dated like another one; where chance does it, a date is later than it might be.
+    hasher: RandomState,
     /// By document: when a write through here last succeeded.
-    written: Cache<Document, Moment>,
+    written: Table<u64, Moment>,
     /// What one writer may read never answers another, so that each has its own view of a document.
-    seen: Cache<(Document, Credentials), Seen>,
+    seen: Table<u64, Seen>,
 }
 
 /// Whole seconds since 1970, since an HTTP-date knows no smaller part (RFC 9110 §5.6.7).
 type Moment = u64;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
-    tag: EntityTag,
+    /// A digest of the entity-tag.
+    tag: u64,
     since: Moment,
 }
 
@@ -47,19 +52,20 @@ impl Changes {
     #[expect(clippy::disallowed_types, reason = "Last-Modified is a time of day; it is asked for once")]
     pub fn new(max: u64) -> Self {
         let time_of_day = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let entries = usize::try_from(max / ENTRY / 2).unwrap_or(usize::MAX);
         Self {
             clock: Clock { began: Instant::now(), time_of_day, latest: AtomicU64::new(0) },
-            written: Cache::new(entries),
-            seen: Cache::new(entries),
+            hasher: RandomState::new(),
+            written: table::new(max / 2, ENTRY, USED_AGAIN, Each(ENTRY)),
+            seen: table::new(max / 2, ENTRY, USED_AGAIN, Each(ENTRY)),
         }
     }
 
     /// Notes that a write to a document has succeeded. `dated` is the Date of the answer, where it has one.
     pub fn written(&self, document: Document, dated: Option<Moment>) {
         let now = self.clock.now(dated);
-        let before = self.written.get(&document).unwrap_or_default();
-        self.written.insert(document, now.max(before));
+        let key = self.hasher.hash_one(document);
+        let before = self.written.get(&key).unwrap_or_default();
+        self.written.insert(key, now.max(before));
     }
 
     /// Since when a document has held the representation that was just read. `dated` is the Date of the answer, where
@@ -71,16 +77,18 @@ impl Changes {
         tag: &EntityTag,
         dated: Option<Moment>,
     ) -> Moment {
-        let written = self.written.get(&document).unwrap_or_default();
-        let seen = self.seen.get(&(document, reader));
-        let since = match &seen {
+        let written = self.written.get(&self.hasher.hash_one(document)).unwrap_or_default();
+        let (key, tag) = (self.hasher.hash_one((document, reader)), self.hasher.hash_one(tag));
+        let seen = self.seen.get(&key);
+        let since = match seen.map(|seen| (seen.tag == tag, seen.since)) {
             // It may have been seen, dated and forgotten: the last write says nothing of what came after it.
             None => self.clock.now(dated).max(self.clock.latest.load(Ordering::Relaxed)),
-            Some(seen) if seen.tag == *tag || written > seen.since => seen.since.max(written),
-            Some(seen) => self.clock.now(dated).max(seen.since),
+            Some((is_same, since)) if is_same || written > since => since.max(written),
+            Some((_, since)) => self.clock.now(dated).max(since),
         };
-        if seen.is_none_or(|seen| seen.tag != *tag || seen.since != since) {
-            self.seen.insert((document, reader), Seen { tag: tag.clone(), since });
+        let now = Seen { tag, since };
+        if seen != Some(now) {
+            self.seen.insert(key, now);
         }
         since
     }
@@ -154,6 +162,26 @@ mod tests {
             since(id, 100);
         }
         assert_eq!(since(1, 10), PAST + 100);
+    }
+
+    #[test]
+    fn no_more_is_kept_than_fits() {
+        const MAX: u64 = 1 << 20;
+        let changes = Changes::new(MAX);
+        for id in 0..100_000u32 {
+            let key = ResourceKey::new("notes", [Some(id.to_string().as_str())]);
+            let document = Document::new(b"h", "/", &key);
+            changes.written(document, None);
+            changes.since(document, reader("a"), &tag("x"), None);
+        }
+        let most = usize::try_from(MAX / 2 / ENTRY).expect("few");
+        for (len, used) in [
+            (changes.written.len(), changes.written.memory_used()),
+            (changes.seen.len(), changes.seen.memory_used()),
+        ] {
+            assert!((most * 9 / 10..=most).contains(&len), "{len} of {most} are kept");
+            assert!(used.entries + used.map <= 1 << 19, "{used:?}");
+        }
     }
 
     #[test]

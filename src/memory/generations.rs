@@ -16,10 +16,15 @@ use crate::resource::Scope;
 /// of one other scope in twenty.
 const PLACES: usize = 1 << 17;
 
+/// A [`Generation`] has room for it.
+const _: () = assert!(PLACES <= 1 << 24);
+
 /// A word counts in its lower bits the writes that are under way or unsettled, and in its upper ones the writes that
 /// were ever begun. More scopes than the lower ones can count are not held at a time; the upper ones come round after
 /// 68 thousand million writes to one place, and what is remembered has long been too old by then.
-const UNDER_WAY: u64 = (1 << 28) - 1;
+const UNDER_WAY: u64 = (1 << UNDER_WAY_BITS) - 1;
+const UNDER_WAY_BITS: u32 = 28;
+const BEGUN_BITS: u32 = u64::BITS - UNDER_WAY_BITS;
 /// One more write that was begun and is under way.
 const BEGUN: u64 = UNDER_WAY + 2;
 
@@ -35,11 +40,11 @@ pub struct Generations {
 
 /// A moment at which nothing was under way in a scope. As long as the scope's generation equals it, no write has been
 /// begun there.
+///
+/// It is kept for each document that is remembered, so that it has no byte too many: the place of the scope in 24 bits,
+/// and the counts of writes that were begun there and that may have been anywhere, in 36 bits each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Generation {
-    place: u64,
-    all: u64,
-}
+pub struct Generation([u8; 12]);
 
 /// A write that was begun and may still be applied; dropping it says that it will not be any more.
 #[derive(Debug)]
@@ -63,11 +68,25 @@ impl Generations {
 
     /// The generation of a scope; nothing while a write there is under way or unsettled.
     pub fn of(&self, scope: Scope) -> Option<Generation> {
-        if fault::is_mutant(Mutant::GenerationNotRaised) {
-            return Some(Generation { place: 0, all: 0 });
-        }
-        let word = |word: &AtomicU64| Some(word.load(Ordering::SeqCst)).filter(|word| word & UNDER_WAY == 0);
-        Some(Generation { place: word(&self.places[self.place(scope)])?, all: word(&self.all)? })
+        self.at(self.place(scope))
+    }
+
+    /// Whether it is still the generation of its scope.
+    pub fn is_current(&self, generation: Generation) -> bool {
+        let [high, middle, low, ..] = generation.0;
+        let place = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        self.at(place) == Some(generation)
+    }
+
+    fn at(&self, place: usize) -> Option<Generation> {
+        let [begun, all_begun] = match fault::is_mutant(Mutant::GenerationNotRaised) {
+            true => [0; 2],
+            false => [begun(&self.places[place])?, begun(&self.all)?],
+        };
+        let packed =
+            (place as u128) << (2 * BEGUN_BITS) | u128::from(begun) << BEGUN_BITS | u128::from(all_begun);
+        let [_, _, _, _, packed @ ..] = packed.to_be_bytes();
+        Some(Generation(packed))
     }
 
     /// Begins a write in a scope: whatever was known of it is known no more. It comes before the first byte.
@@ -90,6 +109,12 @@ impl Generations {
     fn place(&self, scope: Scope) -> usize {
         (self.hasher.hash_one(scope) % self.places.len() as u64) as usize
     }
+}
+
+/// The writes that were ever begun, as a word counts them; nothing while one is under way.
+fn begun(word: &AtomicU64) -> Option<u64> {
+    let word = word.load(Ordering::SeqCst);
+    (word & UNDER_WAY == 0).then_some(word >> UNDER_WAY_BITS)
 }
 
 impl Raised {
@@ -152,8 +177,39 @@ mod tests {
     fn more_writes_than_can_be_counted_come_round_and_leave_nothing_under_way() {
         let generations = Generations::with_places(1);
         generations.places[0].store(!UNDER_WAY, Ordering::SeqCst);
+        let last = generations.of(scope("a")).expect("nobody writes");
         drop(generations.raise(scope("a")));
-        assert!(generations.of(scope("a")).is_some());
+        assert!(generations.of(scope("a")).is_some_and(|first| first != last));
+    }
+
+    #[test]
+    fn every_bit_of_the_writes_that_were_begun_counts() {
+        let generations = Generations::with_places(1);
+        let mut known = vec![generations.of(scope("a")).expect("nobody writes")];
+        for bit in UNDER_WAY_BITS..u64::BITS {
+            for word in [&generations.places[0], &generations.all] {
+                word.store(1 << bit, Ordering::SeqCst);
+                let other = generations.of(scope("a")).expect("nobody writes");
+                assert!(!known.contains(&other) && generations.is_current(other), "bit {bit}");
+                assert!(!known.iter().any(|known| generations.is_current(*known)), "bit {bit}");
+                known.push(other);
+                word.store(0, Ordering::SeqCst);
+            }
+        }
+        assert!(generations.is_current(known[0]));
+    }
+
+    #[test]
+    fn a_generation_is_that_of_its_own_scope() {
+        let generations = Generations::new();
+        let of = |scope| generations.of(scope).expect("nobody writes");
+        let known = ["a", "b", "c", "d"].map(|name| (scope(name), of(scope(name))));
+        for (at, (written, generation)) in known.into_iter().enumerate() {
+            assert!(generations.is_current(generation));
+            drop(generations.raise(written));
+            let is_current = known.map(|(_, generation)| generations.is_current(generation));
+            assert!(!is_current[at] && is_current[at + 1..].iter().all(|is_current| *is_current));
+        }
     }
 
     /// What two writers, each with its own scope at one place, and one who learns do, step by step.

@@ -151,14 +151,23 @@ impl Holds {
     /// The generation of a scope; nothing while a write there is under way or unsettled, or where nothing is recalled, and
     /// nothing while something may be applied that was sent before these scopes were held.
     pub fn generation(&self, scope: Scope) -> Option<Generation> {
+        self.ask(|generations| generations.of(scope))
+    }
+
+    /// Whether it is still the generation of its scope, of which nothing else is known.
+    pub fn is_current(&self, generation: Generation) -> bool {
+        self.ask(|generations| generations.is_current(generation).then_some(())).is_some()
+    }
+
+    fn ask<T>(&self, ask: impl Fn(&Generations) -> Option<T>) -> Option<T> {
         let generations = self.table.generations.as_ref()?;
         if !self.table.is_alone(self.settings.settle_time) {
             return None;
         }
-        generations.of(scope).or_else(|| {
+        ask(generations).or_else(|| {
             // What keeps it may have settled, and nobody has asked for its scope since.
             self.table.sweep(Instant::now());
-            generations.of(scope)
+            ask(generations)
         })
     }
 

@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
+use super::table::{self, INDEX, Table};
 use crate::body::contents::Contents;
 use crate::resource::Document;
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::put::Put;
 
-/// What an entry takes beside the contents it keeps, roughly, in bytes.
-const ENTRY: u64 = 512;
+/// What an entry takes beside the contents it keeps, in bytes: its place in the table, and what it holds, with what the
+/// allocator takes for itself.
+const ENTRY: u64 = 48 + INDEX + 224;
+
+/// What the allocator takes for contents beside their bytes, in bytes.
+const APART: u64 = 16;
 
 /// The last successful PUT of each document, for as many documents as fit. What is forgotten only refuses more.
 #[derive(Debug)]
-pub struct Puts(Cache<Document, Arc<Successful>, Bytes>);
+pub struct Puts(Table<Document, Arc<Successful>, Weight>);
 
 /// A PUT that has succeeded.
 #[derive(Debug)]
@@ -35,18 +40,21 @@ pub enum Produced {
     /// A read-back has shown what was sent, and this is our entity-tag of it.
     Shown(EntityTag),
     /// It was not read back. The contents are kept so that what is there later can be compared with them.
-    Unshown(Contents),
+    Unshown(Bytes),
 }
 
-#[derive(Debug, Clone)]
-struct Bytes;
+/// How much of the table is for what was used again: one document alone may be nearly as large.
+const USED_AGAIN: f64 = 0.9;
 
-impl Weighter<Document, Arc<Successful>> for Bytes {
+#[derive(Debug, Clone)]
+struct Weight;
+
+impl Weighter<Document, Arc<Successful>> for Weight {
     fn weight(&self, _: &Document, successful: &Arc<Successful>) -> u64 {
         ENTRY
             + match &successful.produced {
                 Produced::Shown(_) => 0,
-                Produced::Unshown(contents) => contents.len(),
+                Produced::Unshown(contents) => APART + contents.len() as u64,
             }
     }
 }
@@ -54,7 +62,7 @@ impl Weighter<Document, Arc<Successful>> for Bytes {
 impl Puts {
     /// Remembers nothing yet, and at most about this many bytes.
     pub fn new(max: u64) -> Self {
-        Self(Cache::with_weighter(usize::try_from(max / ENTRY).unwrap_or(usize::MAX), max, Bytes))
+        Self(table::new(max, ENTRY, USED_AGAIN, Weight))
     }
 
     /// The last successful PUT of a document, if nothing was written there since and it is not forgotten.
@@ -83,7 +91,6 @@ impl Puts {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use http::HeaderMap;
 
     use super::*;
@@ -127,7 +134,8 @@ mod tests {
             remember(&puts, id, 1024);
         }
         let kept = (0..10_000).filter(|id| puts.last(document(*id)).is_some()).count();
-        assert!((1..=64 * 1024 / 1536).contains(&kept), "{kept} are kept");
+        assert!((40..=64 * 1024 / 1335).contains(&kept), "{kept} are kept");
+        assert!(size_of::<Successful>() + 2 * size_of::<usize>() <= 208, "{}", size_of::<Successful>());
         remember(&puts, 0, 1);
         remember(&puts, 0, 1 << 20);
         assert!(puts.last(document(0)).is_none(), "one that is larger than all of it is not kept");
@@ -140,7 +148,7 @@ mod tests {
         puts.remember(document(1), put(), &received.slice(0..9).into(), None);
         assert!(received.is_unique());
         match &puts.last(document(1)).expect("it fits").produced {
-            Produced::Unshown(kept) => assert_eq!(kept.to_bytes(), received[0..9]),
+            Produced::Unshown(kept) => assert_eq!(kept, &received[0..9]),
             shown => panic!("{shown:?}"),
         }
     }

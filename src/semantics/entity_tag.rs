@@ -66,9 +66,8 @@ impl EntityTag {
 
     /// An entity-tag with this opaque-tag, or nothing when the bytes cannot stand in one.
     pub fn new(weak: bool, opaque: &[u8]) -> Option<Self> {
-        let form = Form::of_digits(weak, opaque).or_else(|| {
-            opaque.iter().all(|byte| is_etagc(*byte)).then(|| Form::of_text(weak, opaque))
-        })?;
+        let form = Form::of_digits(weak, opaque)
+            .or_else(|| opaque.iter().all(|byte| is_etagc(*byte)).then(|| Form::of_text(weak, opaque)))?;
         Some(Self(form))
     }
 
@@ -125,7 +124,8 @@ impl EntityTag {
         let is_same = match (&self.0, &other.0) {
             (Form::Sha1(_, ours), Form::Sha1(_, theirs)) => ours == theirs,
             (Form::Xxh3(_, ours), Form::Xxh3(_, theirs)) => ours == theirs,
-            (Form::Short(_, length, ours), Form::Short(_, other, theirs)) => length == other && ours == theirs,
+            // No opaque-tag has zeros.
+            (Form::Short(_, _, ours), Form::Short(_, _, theirs)) => ours == theirs,
             (Form::Long(_, ours), Form::Long(_, theirs)) => ours == theirs,
             _ => false,
         };

@@ -47,7 +47,8 @@ mod tests {
     #[test]
     fn only_what_would_be_written_alike_is_read() {
         assert_eq!(read(b"000fa9ff"), Some([0x00, 0x0f, 0xa9, 0xff]));
-        for text in ["000fa9fF", "000fa9f", "000fa9ff0", "000fa9ff00", "000fa9f ", "000fa9fg", "000fa9f`", ""] {
+        for text in ["000fa9fF", "000fa9f", "000fa9ff0", "000fa9ff00", "000fa9f ", "000fa9fg", "000fa9f`", ""]
+        {
             assert_eq!(read::<4>(text.as_bytes()), None, "{text}");
         }
     }

@@ -5,7 +5,7 @@ use http::HeaderMap;
 
 use super::decode::{Decoder, Undecodable};
 use crate::body::contents::Contents;
-use crate::fingerprint::{Algorithm, Fingerprint, Subject};
+use crate::fingerprint::{Algorithm, Digest, Fingerprint, Subject};
 use crate::json::canonical::canonical;
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::representation::{Absent, Current, Representation};
@@ -84,7 +84,7 @@ impl Intake {
     }
 
     /// The digest of the canonical form where one is wanted and there is one, and otherwise of the contents.
-    fn digest(self) -> Vec<u8> {
+    fn digest(self) -> Digest {
         match self.kept.and_then(|kept| canonical(&kept.to_bytes())) {
             Some(form) => Fingerprint::of(self.algorithm, &form),
             None => self.fingerprint.finish(),

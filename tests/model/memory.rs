@@ -28,14 +28,15 @@ const CLIENTS: u64 = 16;
 const RARE: u64 = 500;
 /// How many documents pass from one figure to the next, at most.
 const EVERY: u64 = 100_000;
-/// By then `remembered-max` is full: it has room for less than 33,000 entries of each kind.
+/// What may be remembered, in MiB: little, so that it is soon full.
+const REMEMBERED_MIB: u64 = 4;
+/// By then it is: it has room for 24,000 answers and fewer entries of each other kind, and the records are full too.
 const WARM: u64 = 40_000;
-/// What the process may have in use, in KiB: 16 MiB for `remembered-max`, a half more for what the allocator makes of
-/// it, 6 MiB for the program and the table of generations, 8 MiB for the records of the last 10,000 writes, and 512 KiB
-/// for each client with its two connections.
-const MOST: u64 = 16 * 1024 * 3 / 2 + (6 + 8) * 1024 + CLIENTS * 512;
-/// How much more it may have at any time after it was warm, in KiB: two bytes a document, of 2,000,000.
-const GROWTH: u64 = 4 * 1024;
+/// What the process may have in use, in KiB: what may be remembered, 6 MiB for the program and the table of generations,
+/// 8 MiB for the records of the last 10,000 writes, and 512 KiB for each client with its two connections.
+const MOST: u64 = REMEMBERED_MIB * 1024 + (6 + 8) * 1024 + CLIENTS * 512;
+/// How much more it may have at any time after it was warm, in KiB: one byte a document, of 2,000,000.
+const GROWTH: u64 = 2 * 1024;
 
 /// Which documents are there; what they hold follows from their numbers.
 type There = Arc<Vec<AtomicBool>>;
@@ -54,7 +55,7 @@ async fn pass(documents: u64) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(serve(listener, Arc::clone(&there)));
-    let proxy = Proxy::spawn(&upstream, "upstream.exclusive = true\nlog.access = false", &[]);
+    let proxy = Proxy::spawn(&upstream, &configuration(), &[]);
     let memory = || resident(proxy.pid()).expect("the system tells");
     eprintln!("memory: {} KiB before the first document", memory());
     let (next, began) = (Arc::new(AtomicU64::new(0)), Instant::now());
@@ -76,6 +77,11 @@ async fn pass(documents: u64) {
         }
     }
     assert!(there.iter().all(|there| there.load(Ordering::Relaxed)), "every document was written");
+}
+
+/// The proxy's configuration.
+fn configuration() -> String {
+    format!("upstream.exclusive = true\nlog.access = false\nguard.remembered-max = \"{REMEMBERED_MIB}MiB\"")
 }
 
 /// What a document holds.
