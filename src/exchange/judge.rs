@@ -5,13 +5,12 @@ use std::sync::Arc;
 use http::Method;
 use http::request::Parts;
 
+use super::Exchange;
 use super::answer::{self, Answer, Asked};
 use super::failure::Failure;
 use super::outcome::{Outcome, Step};
 use super::recall::Lesson;
-use super::{Exchange, tag_of};
 use crate::body::contents::Contents;
-use crate::fingerprint::Algorithm;
 use crate::guard::evaluate::evaluate;
 use crate::guard::plan::{Plan, plan};
 use crate::guard::policy::Policy;
@@ -31,7 +30,7 @@ use crate::upstream::streamed::Streamed;
 pub(super) struct Intent {
     pub(super) rule: Arc<Rule>,
     /// Fit for the next hop.
-    pub(super) head: Parts,
+    pub(super) head: Arc<Parts>,
     pub(super) contents: Contents,
     pub(super) identity: Identity,
     pub(super) document: Document,
@@ -170,15 +169,15 @@ impl Intent {
         let document = super::document(&head, &identity);
         let stated = Preconditions::from_fields(&head.headers, rule.matching);
         let policy = rule.policy(&head.method, &head.headers);
+        let head = Arc::new(head);
         Self { rule: Arc::clone(rule), head, contents, identity, document, stated, policy }
     }
 
-    /// A PUT, reduced to what tells it from another; nothing for any other method.
+    /// A PUT, reduced to what tells it from another of the same bytes; nothing for any other method.
     pub(super) fn put(&self) -> Option<Put> {
         let fields = &self.head.headers;
         (self.head.method == Method::PUT).then(|| Put {
             ground: Ground::of(fields),
-            sent: tag_of(Algorithm::Sha1, &self.contents),
             label: Label::of(fields),
             credentials: Credentials::of(fields, Certificate::of(&self.head)),
             came: Came::of(fields),

@@ -127,7 +127,8 @@ impl Exchange {
 
 /// How a rule's documents are read.
 fn reading(rule: &Rule) -> Reading<'_> {
-    Reading { etag: rule.etag, etag_of: rule.etag_of, absent: &rule.absent, decoded_max: rule.document_max }
+    let Rule { etag, etag_of, ref absent, document_max, .. } = *rule;
+    Reading { etag, etag_of, absent, decoded_max: document_max, digests: None }
 }
 
 /// What a request names, for what is remembered of it. Its head must be fit for the next hop.

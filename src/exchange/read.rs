@@ -23,7 +23,7 @@ use crate::semantics::last_modified;
 use crate::semantics::preconditions::Preconditions;
 use crate::semantics::representation::{Current, Representation};
 use crate::upstream::failure;
-use crate::upstream::intake::take_in;
+use crate::upstream::intake::{Reading, take_in};
 use crate::upstream::onward;
 use crate::upstream::pool::{Lease, Purpose};
 use crate::upstream::send::Outgoing;
@@ -87,7 +87,8 @@ impl Exchange {
             return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
         }
         // What is no current representation, or coded in a way that cannot be undone, gets no tag.
-        let Some((decoded, found)) = take_in(&head.headers, &contents, &super::reading(rule)) else {
+        let reading = Reading { digests: Some(&self.memory.digests), ..super::reading(rule) };
+        let Some((decoded, found)) = take_in(&head.headers, &contents, &reading) else {
             return Ok(without_body_for_head(answer::unchanged(head, contents), wants_body));
         };
         let contents = decoded.unwrap_or(contents);

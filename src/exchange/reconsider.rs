@@ -3,12 +3,13 @@
 use super::judge::Intent;
 use super::{Exchange, tag_of};
 use crate::body::contents::Contents;
-use crate::fingerprint::Algorithm;
+use crate::fingerprint::{Algorithm, Fingerprint};
 use crate::guard::evaluate::{evaluate, repairs};
 use crate::guard::replay::replayed;
 use crate::guard::settle::ReadBack;
 use crate::guard::verdict::{Reason, Verdict};
 use crate::memory::puts::{Produced, Successful};
+use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::repair::Repairs;
 use crate::semantics::representation::{Current, Representation};
 use crate::upstream::probe::Shown;
@@ -42,7 +43,7 @@ impl Exchange {
     async fn is_current(&self, last: &Successful, intent: &Intent, current: &Current) -> bool {
         let Intent { rule, head, .. } = intent;
         match &last.produced {
-            Produced::Shown(tag) => *tag == current.tag,
+            Produced::Shown(shown) => shown.tag == current.tag,
             Produced::Unshown(contents) => {
                 let contents = &Contents::from(contents.clone());
                 // It shows what was sent, under this very entity-tag.
@@ -63,7 +64,7 @@ impl Intent {
         if self.rule.etag != Algorithm::Sha1 {
             return None;
         }
-        let alias = Some(last.put.sent.clone());
+        let alias = Some(sent(last));
         let aliased = Representation::Current(Current { alias, ..current.clone() });
         let verdict = evaluate(&self.policy, &self.stated, &aliased);
         let repairs = repairs(&self.stated, &aliased, self.policy.matching);
@@ -72,8 +73,24 @@ impl Intent {
 
     /// The verdict if this is the last PUT once more.
     fn as_replay(&self, last: &Successful, current: &Current) -> Option<(Verdict, Repairs)> {
-        let put = self.put()?;
+        let put = self.put().filter(|_| self.carries_what_made(last))?;
         let verdict = replayed(&self.policy, &self.stated, &put, &last.put, last.at.elapsed(), &current.tag)?;
         Some((verdict, Repairs::NONE))
+    }
+
+    /// Whether it carries the same bytes as that PUT.
+    fn carries_what_made(&self, last: &Successful) -> bool {
+        match &last.produced {
+            Produced::Shown(shown) => shown.sent == tag_of(Algorithm::Sha1, &self.contents),
+            Produced::Unshown(contents) => *contents == self.contents.to_bytes(),
+        }
+    }
+}
+
+/// The SHA-1 of what a PUT carried, which some clients take for its document's entity-tag.
+fn sent(put: &Successful) -> EntityTag {
+    match &put.produced {
+        Produced::Shown(shown) => shown.sent.clone(),
+        Produced::Unshown(contents) => EntityTag::from_digest(&Fingerprint::of(Algorithm::Sha1, contents)),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod changes;
+pub mod digests;
 pub mod generations;
 pub mod holds;
 pub mod puts;
@@ -14,19 +15,22 @@ use std::time::Instant;
 
 use answers::Answers;
 use changes::Changes;
+use digests::Digests;
 use http::header::HeaderName;
 use puts::Puts;
 use questions::Questions;
 use recent_reads::RecentReads;
 
-/// What is remembered of documents that pass. Only recalled answers decide anything by themselves; what the others say is
-/// checked against what the document holds now.
+/// What is remembered of documents that pass. Only recalled answers and digests decide anything by themselves; what the
+/// others say is checked against what the document holds now.
 #[derive(Debug)]
 pub struct Memory {
     /// The last successful PUT of each document.
     pub puts: Puts,
     /// When documents were seen to change.
     pub changes: Changes,
+    /// What contents were digested to.
+    pub digests: Digests,
     /// Who was just shown which entity-tag.
     pub recent_reads: RecentReads,
     /// Who asks what.
@@ -50,7 +54,8 @@ impl Memory {
         let rest = if recalled.is_some() { max / 2 } else { max };
         Self {
             puts: Puts::new(rest / 2),
-            changes: Changes::new(rest / 4),
+            changes: Changes::new(rest / 16 * 3),
+            digests: Digests::new(rest / 16),
             recent_reads,
             questions: Questions::new(credential_fields),
             answers: Answers::new(max - rest + rest / 4, now, recalled),

@@ -38,14 +38,23 @@ pub struct Successful {
 /// What a PUT produced, as far as that is known.
 #[derive(Debug)]
 pub enum Produced {
-    /// A read-back has shown what was sent, and this is our entity-tag of it.
-    Shown(EntityTag),
+    /// A read-back has shown what was sent.
+    Shown(Shown),
     /// It was not read back. The contents are kept so that what is there later can be compared with them.
     Unshown(Bytes),
 }
 
 /// How much of the table is for what was used again: one document alone may be nearly as large.
 const USED_AGAIN: f64 = 0.9;
+
+/// What a read-back has shown to be what was sent.
+#[derive(Debug)]
+pub struct Shown {
+    /// Our entity-tag of it.
+    pub tag: EntityTag,
+    /// The SHA-1 of what was sent, which another spelling of the same JSON does not have.
+    pub sent: EntityTag,
+}
 
 #[derive(Debug, Clone)]
 struct Weight;
@@ -80,9 +89,9 @@ impl Puts {
 
     /// Remembers a PUT that has just succeeded, and what a read-back has shown of it. It needs the document's hold, or
     /// else a later write may be under way.
-    pub fn remember(&self, document: Document, put: Put, contents: &Contents, shown: Option<EntityTag>) {
+    pub fn remember(&self, document: Document, put: Put, contents: &Contents, shown: Option<Shown>) {
         let produced = match shown {
-            Some(tag) => Produced::Shown(tag),
+            Some(shown) => Produced::Shown(shown),
             None if contents.len() > self.0.capacity() => return self.withdraw(document),
             None => Produced::Unshown(contents.apart()),
         };
@@ -106,7 +115,6 @@ mod tests {
     fn put() -> Put {
         Put {
             ground: Ground::of(&HeaderMap::new()),
-            sent: EntityTag::from_digest(&[1; 20]),
             label: Label::of(&HeaderMap::new()),
             credentials: Credentials::of(&HeaderMap::new(), None),
             came: Came::of(&HeaderMap::new()),

@@ -3,16 +3,14 @@
 use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderMap};
 
 use super::credentials::Credentials;
-use super::entity_tag::EntityTag;
 use super::fields::{PRECONDITIONS, X_FORWARDED_FOR, digest};
 
-/// A PUT (RFC 9110 §9.3.4): two that are equal ask for the same, on the same ground, for the same client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A PUT (RFC 9110 §9.3.4), but for its bytes: two that are equal and carry the same ask for the same, on the same ground,
+/// for the same client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Put {
     /// On what ground it was made.
     pub ground: Ground,
-    /// The SHA-1 of its bytes. Some clients take it for the document's entity-tag.
-    pub sent: EntityTag,
     /// What its contents are said to be: the same bytes under another media type are another document.
     pub label: Label,
     /// Who it says it comes from.

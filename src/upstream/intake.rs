@@ -7,6 +7,7 @@ use super::decode::{Decoder, Undecodable};
 use crate::body::contents::Contents;
 use crate::fingerprint::{Algorithm, Digest, Fingerprint, Subject};
 use crate::json::canonical::canonical;
+use crate::memory::digests::Digests;
 use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::representation::{Absent, Current, Representation};
 
@@ -22,6 +23,8 @@ pub struct Reading<'a> {
     /// How many bytes compressed contents may have once they are decoded, and how many are kept to find their
     /// canonical form.
     pub decoded_max: u64,
+    /// What was digested before, if contents may be among it.
+    pub digests: Option<&'a Digests>,
 }
 
 /// Contents on their way in. They are fingerprinted as they come, and kept only where their canonical form is wanted.
@@ -119,6 +122,9 @@ pub fn take_in(
 ) -> Option<(Option<Contents>, Representation)> {
     let mut intake = Intake::new(fields, reading).ok()?;
     if intake.decoder.is_identity() {
+        if let Some(found) = recognised(fields, contents, reading) {
+            return Some((None, found));
+        }
         contents.pieces().for_each(|piece| intake.take(piece));
         let (_nothing, found) = intake.finish(fields, reading.absent).ok()?;
         return Some((None, found));
@@ -133,6 +139,18 @@ pub fn take_in(
     Some((Some(decoded.in_place_of(contents)), found))
 }
 
+/// What the resource holds, where its contents are so large that it pays to see whether they were digested before.
+fn recognised(fields: &HeaderMap, contents: &Contents, reading: &Reading<'_>) -> Option<Representation> {
+    // What is so large is no missing document.
+    const { assert!(Digests::LEAST > START as u64) };
+    let digests = reading.digests.filter(|_| contents.len() >= Digests::LEAST)?;
+    if (reading.etag, reading.etag_of) != (Algorithm::Sha1, Subject::Contents) {
+        return None;
+    }
+    let upstream_tag = EntityTag::strong_from_fields(fields);
+    Some(Representation::Current(Current { tag: digests.sha1(contents), upstream_tag, alias: None }))
+}
+
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
@@ -142,14 +160,19 @@ mod tests {
     const STRICT: Absent = Absent { statuses: vec![], empty: false, empty_object: false };
 
     fn found(text: &'static str, absent: &Absent) -> Representation {
-        let reading =
-            Reading { etag: Algorithm::Sha1, etag_of: Subject::CanonicalJson, absent, decoded_max: 1000 };
+        let reading = Reading {
+            etag: Algorithm::Sha1,
+            etag_of: Subject::CanonicalJson,
+            absent,
+            decoded_max: 1000,
+            digests: None,
+        };
         take_in(&HeaderMap::new(), &Bytes::from(text).into(), &reading).expect("identity-coded").1
     }
 
     /// The entity-tag of contents that come in pieces of this size.
     fn tag(contents: &'static str, piece: usize, etag_of: Subject, decoded_max: u64) -> EntityTag {
-        let reading = Reading { etag: Algorithm::Sha1, etag_of, absent: &STRICT, decoded_max };
+        let reading = Reading { etag: Algorithm::Sha1, etag_of, absent: &STRICT, decoded_max, digests: None };
         let mut intake = Intake::new(&HeaderMap::new(), &reading).expect("identity-coded");
         for piece in contents.as_bytes().chunks(piece) {
             intake.push(Bytes::from_static(piece)).expect("identity-coded");
@@ -185,12 +208,31 @@ mod tests {
             (Subject::CanonicalJson, 10, Some(4)),
             (Subject::CanonicalJson, 3, None),
         ] {
-            let reading = Reading { etag: Algorithm::Xxh3, etag_of, absent: &STRICT, decoded_max };
+            let reading =
+                Reading { etag: Algorithm::Xxh3, etag_of, absent: &STRICT, decoded_max, digests: None };
             let mut intake = Intake::new(&HeaderMap::new(), &reading).expect("identity-coded");
             for _ in 0..2 {
                 intake.push(Bytes::from_static(b"[]")).expect("identity-coded");
             }
             assert_eq!(intake.kept.map(|kept| kept.len()), kept);
+        }
+    }
+
+    #[test]
+    fn what_was_digested_before_is_told_by_the_same_tag() {
+        let digests = Digests::new(1 << 20);
+        // Not in the form that is canonical.
+        let large = |digit: &str| Contents::from(format!("[{}0]", format!("{digit} , ").repeat(1000)));
+        let fields = HeaderMap::from_iter([(http::header::ETAG, "\"theirs\"".parse().expect("a value"))]);
+        for etag in [Algorithm::Sha1, Algorithm::Xxh3] {
+            for etag_of in [Subject::Contents, Subject::CanonicalJson] {
+                let reading = Reading { etag, etag_of, absent: &STRICT, decoded_max: 9000, digests: None };
+                let knowing = Reading { digests: Some(&digests), ..reading };
+                for contents in [large("1"), large("2"), large("1"), Contents::default()] {
+                    let of = |reading| take_in(&fields, &contents, reading).expect("identity-coded").1;
+                    assert_eq!(of(&knowing), of(&reading));
+                }
+            }
         }
     }
 

@@ -241,6 +241,7 @@ impl Told {
             etag_of: Subject::Contents,
             absent: &absent,
             decoded_max: LONGEST,
+            digests: None,
         };
         let contents = self.contents.as_ref()?;
         let (decoded, _) = take_in(&self.fields, contents, &reading)?;
@@ -250,7 +251,7 @@ impl Told {
     /// The entity-tag that Staleguard makes of a document that the upstream answers with this.
     pub(super) fn guarded_tag(&self, rule: &Rule) -> Option<EntityTag> {
         let Rule { etag, etag_of, absent, .. } = rule;
-        let reading = Reading { etag: *etag, etag_of: *etag_of, absent, decoded_max: LONGEST };
+        let reading = Reading { etag: *etag, etag_of: *etag_of, absent, decoded_max: LONGEST, digests: None };
         match take_in(&self.fields, self.contents.as_ref()?, &reading)?.1 {
             Representation::Current(current) => Some(current.tag),
             Representation::Missing => None,
