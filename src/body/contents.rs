@@ -21,7 +21,8 @@ const SMALL: usize = 8 * 1024;
 pub struct Contents {
     pieces: VecDeque<Bytes>,
     length: u64,
-    trailers: Option<HeaderMap>,
+    /// On the heap, because hardly any body has some.
+    trailers: Option<Box<HeaderMap>>,
     /// What it takes of a budget, if it is charged to one.
     share: Option<Arc<Share>>,
 }
@@ -73,7 +74,7 @@ impl Contents {
 
     /// Sets the trailer fields that follow the body (RFC 9110 §6.5).
     pub fn set_trailers(&mut self, trailers: HeaderMap) {
-        self.trailers = Some(trailers);
+        self.trailers = Some(Box::new(trailers));
     }
 
     /// Its length in bytes, trailers not counted.
@@ -93,7 +94,7 @@ impl Contents {
 
     /// The trailer fields that follow, if any do.
     pub fn trailers(&self) -> Option<&HeaderMap> {
-        self.trailers.as_ref()
+        self.trailers.as_deref()
     }
 
     /// The pieces in their order.
@@ -161,7 +162,7 @@ impl Body for Contents {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let frame = match self.pop() {
             Some(piece) => Some(Frame::data(piece)),
-            None => self.trailers.take().map(Frame::trailers),
+            None => self.trailers.take().map(|trailers| Frame::trailers(*trailers)),
         };
         Poll::Ready(frame.map(Ok))
     }

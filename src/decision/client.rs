@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use compact_str::CompactString;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName, ORIGIN, USER_AGENT};
 use http::request::Parts;
@@ -20,10 +21,10 @@ pub struct Client {
     pub key: Option<Pseudonym>,
     /// The family of its User-Agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<Box<str>>,
+    pub agent: Option<CompactString>,
     /// The page that it asks for, where a browser names one (RFC 6454 §7).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Box<str>>,
+    pub origin: Option<CompactString>,
 }
 
 /// Programs that are told by a word of their own, wherever it stands in the field; the first that fits counts.
@@ -82,7 +83,7 @@ impl Client {
         let key = has_any.then(|| pseudonyms.of("client", &(carried, certificate)));
         Self {
             key,
-            agent: text(fields, &USER_AGENT).map(|text| family(text).into_owned().into()),
+            agent: text(fields, &USER_AGENT).map(|text| family(text).into()),
             origin: text(fields, &ORIGIN).map(|text| origin(text).into()),
         }
     }

@@ -3,6 +3,7 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use http::header::{ETAG, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, Method};
@@ -28,13 +29,13 @@ pub struct Facts {
     /// Where its rule was written.
     pub rule: Arc<str>,
     /// What hops in front call it.
-    pub request: Option<Box<str>>,
+    pub request: Option<CompactString>,
     /// Who sent it.
     pub client: Client,
     /// The address that it came from, as far as that is known.
     pub from: Option<Pseudonym>,
     /// X-Experience-API-Version.
-    pub version: Option<Box<str>>,
+    pub version: Option<CompactString>,
     /// Its preconditions.
     pub stated: Stated,
     /// What it names, once that is known.
@@ -88,7 +89,7 @@ impl Facts {
 }
 
 /// The value of a field, if it is nothing but a word.
-fn plain(fields: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
+fn plain(fields: &HeaderMap, name: &HeaderName) -> Option<CompactString> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
     let text = fields.get(name)?.to_str().ok()?;
     (text.len() <= LONGEST && text.bytes().all(is_plain)).then(|| text.into())

@@ -97,7 +97,7 @@ impl fmt::Debug for Decisions {
 
 #[cfg(test)]
 mod tests {
-    use http::{Method, Request};
+    use http::Request;
 
     use super::facts::Facts;
     use super::*;
@@ -106,7 +106,7 @@ mod tests {
     fn decision(decisions: &Decisions, status: u16) -> Decision {
         let (head, ()) = Request::put("/").body(()).expect("a request").into_parts();
         let facts = Facts::of(&head, &"f:1".into(), decisions.pseudonyms());
-        Decision { status, ..Decision::of(&facts, "state", Mode::Enforce, &Method::PUT) }
+        Decision { status, ..Decision::of(facts, "state".into(), Mode::Enforce) }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use compact_str::{CompactString, ToCompactString};
+use http::HeaderName;
 use http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
-use http::{HeaderName, Method};
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
@@ -23,10 +24,10 @@ pub type Word = Cow<'static, str>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// When the exchange was over (RFC 3339, in milliseconds).
-    pub time: Box<str>,
+    pub time: CompactString,
     /// What hops in front call the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<Box<str>>,
+    pub request: Option<CompactString>,
     /// The name of the resource.
     pub resource: Arc<str>,
     /// Where its rule was written, as in `staleguard.toml:14`.
@@ -35,7 +36,7 @@ pub struct Decision {
     #[serde(with = "ModeName")]
     pub mode: Mode,
     /// The method of the plain request.
-    pub method: Box<str>,
+    pub method: CompactString,
     /// The status of the answer; 499 and 0 as in the access log.
     pub status: u16,
     /// The verdict, or why there is none.
@@ -59,7 +60,7 @@ pub struct Decision {
     pub collection: bool,
     /// X-Experience-API-Version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<Box<str>>,
+    pub version: Option<CompactString>,
     /// Its preconditions.
     pub stated: Stated,
     /// What the resource was found to hold; nothing where nobody asked or was told.
@@ -105,10 +106,10 @@ pub struct Stated {
     pub kind: Word,
     /// If-Match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub if_match: Option<Box<str>>,
+    pub if_match: Option<CompactString>,
     /// If-None-Match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub if_none_match: Option<Box<str>>,
+    pub if_none_match: Option<CompactString>,
     /// Whether a field is too long to be recorded.
     #[serde(default, skip_serializing_if = "is_false")]
     pub cut: bool,
@@ -119,10 +120,10 @@ pub struct Stated {
 pub struct Found {
     /// Our entity-tag; nothing where there is no representation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tag: Option<Box<str>>,
+    pub tag: Option<CompactString>,
     /// The upstream's own, as it has sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upstream: Option<Box<str>>,
+    pub upstream: Option<CompactString>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -137,28 +138,28 @@ const LONGEST: usize = 512;
 
 impl Decision {
     /// The record of a write of which only the facts are known.
-    pub fn of(facts: &Facts, resource: &str, mode: Mode, method: &Method) -> Self {
+    pub fn of(facts: Facts, resource: Arc<str>, mode: Mode) -> Self {
+        let Facts { method, rule, request, client, from, version, stated, named, found } = facts;
         // A method is any token, and no more of it is kept than anybody reads.
         let method = method.as_str();
-        let method = method.get(..24).unwrap_or(method);
         Self {
-            time: Box::default(),
-            request: facts.request.clone(),
-            resource: resource.into(),
-            rule: Arc::clone(&facts.rule),
+            time: CompactString::default(),
+            request,
+            resource,
+            rule,
             mode,
-            method: method.into(),
+            method: method.get(..24).unwrap_or(method).into(),
             status: 0,
             verdict: None,
             would_be: WouldBe { verdict: "none".into(), status: None },
-            client: facts.client.clone(),
-            from: facts.from,
-            document: facts.named.map(|named| named.document),
-            scope: facts.named.map(|named| named.scope),
-            collection: facts.named.is_some_and(|named| named.is_collection),
-            version: facts.version.clone(),
-            stated: facts.stated.clone(),
-            found: facts.found.clone(),
+            client,
+            from,
+            document: named.map(|named| named.document),
+            scope: named.map(|named| named.scope),
+            collection: named.is_some_and(|named| named.is_collection),
+            version,
+            stated,
+            found,
             named: None,
             repairs: Vec::new(),
             suspicious: false,
@@ -171,7 +172,7 @@ impl Decision {
 
     /// The fields of the request that policies go by, as far as they are recorded.
     pub fn fields(&self) -> HeaderMap {
-        let put = |name: HeaderName, text: &Option<Box<str>>| {
+        let put = |name: HeaderName, text: &Option<CompactString>| {
             text.as_deref().and_then(|text| HeaderValue::from_str(text).ok()).map(|value| (name, value))
         };
         let fields = [
@@ -188,18 +189,15 @@ impl Stated {
     pub fn of(fields: &HeaderMap) -> Self {
         let stated = Preconditions::from_fields(fields, Matching::Lenient);
         let text = |condition: &Option<Condition>| match condition.as_ref()? {
-            Condition::Any => Some("*".to_owned()),
-            Condition::QuotedAny => Some("\"*\"".to_owned()),
+            Condition::Any => Some("*".into()),
+            Condition::QuotedAny => Some("\"*\"".into()),
             Condition::Malformed => None,
-            tags @ Condition::Tags(_) => {
-                Some(String::from_utf8_lossy(tags.to_field()?.as_bytes()).into_owned())
-            }
+            tags @ Condition::Tags(_) => Some(CompactString::from_utf8_lossy(tags.to_field()?.as_bytes())),
         };
         let (if_match, if_none_match) = (text(&stated.if_match), text(&stated.if_none_match));
-        let is_long = |text: &Option<String>| text.as_ref().is_some_and(|text| text.len() > LONGEST);
+        let is_long = |text: &Option<CompactString>| text.as_ref().is_some_and(|text| text.len() > LONGEST);
         let cut = is_long(&if_match) || is_long(&if_none_match);
-        let short =
-            |text: Option<String>| text.filter(|text| text.len() <= LONGEST).map(String::into_boxed_str);
+        let short = |text: Option<CompactString>| text.filter(|text| text.len() <= LONGEST);
         Self {
             kind: kind(&stated).into(),
             if_match: short(if_match),
@@ -225,11 +223,11 @@ impl Found {
     /// What was found, with the upstream's own entity-tag as it was sent.
     pub fn of(found: &Representation, theirs: Option<&HeaderValue>) -> Self {
         let Representation::Current(current) = found else { return Self { tag: None, upstream: None } };
-        let sent = theirs.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let upstream = sent.or_else(|| current.upstream_tag.as_ref().map(EntityTag::to_string));
+        let sent = theirs.and_then(|value| value.to_str().ok()).map(CompactString::from);
+        let upstream = sent.or_else(|| current.upstream_tag.as_ref().map(EntityTag::to_compact_string));
         Self {
-            tag: Some(current.tag.to_string().into()),
-            upstream: upstream.filter(|text| text.len() <= LONGEST).map(String::into_boxed_str),
+            tag: Some(current.tag.to_compact_string()),
+            upstream: upstream.filter(|text| text.len() <= LONGEST),
         }
     }
 
@@ -304,7 +302,7 @@ mod tests {
         let found = Representation::Current(Current { tag, upstream_tag: None, alias: None });
         let told = HeaderMap::from_iter([(http::header::ETAG, HeaderValue::from_static("W/\"t\""))]);
         facts.found(&found, &told);
-        let decision = Decision::of(&facts, "state", Mode::Observe, &Method::PUT);
+        let decision = Decision::of(facts, "state".into(), Mode::Observe);
         let line = serde_json::to_string(&decision).expect("a string takes it");
         assert!(!line.contains("bob"), "{line}");
         let read: Decision = serde_json::from_str(&line).expect("a record");

@@ -170,9 +170,16 @@ pub fn differently_cased(method: &Method) -> Option<Method> {
 
 /// `uri-host [ ":" port ]`, or nothing where the target has no authority (RFC 9110 §7.2).
 fn is_host(host: &HeaderValue) -> bool {
+    let (name, port) = match host.as_bytes().iter().position(|byte| *byte == b':') {
+        Some(colon) => host.as_bytes().split_at(colon),
+        None => (host.as_bytes(), &b""[..]),
+    };
+    // A name and a number, or less: what most say needs no closer look, and without any authority it is empty.
+    let is_plain = name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+        && port.iter().skip(1).all(u8::is_ascii_digit);
     let is_authority =
         |text| Authority::try_from(text).is_ok_and(|authority| !authority.as_str().contains('@'));
-    host.is_empty() || is_authority(host.as_bytes())
+    is_plain || is_authority(host.as_bytes())
 }
 
 /// Transfer-Encoding ends at this hop, so that another coding than chunked would lose its name (RFC 9112 §6.1).

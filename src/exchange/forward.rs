@@ -32,7 +32,7 @@ impl Exchange {
         }
         let max = Some(rule.document_max);
         let (head, contents, clearance) =
-            (write.head.clone(), write.contents.clone(), write.clearance.clone());
+            (Arc::clone(&write.head), write.contents.clone(), write.clearance.clone());
         let forwarded = self.pool.forward(write, lease, max, || !client_left.is_cancelled()).await;
         let (in_flight, response) = match forwarded {
             Forwarded::Answered(in_flight, response)

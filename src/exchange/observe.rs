@@ -255,7 +255,8 @@ impl Exchange {
         };
         let lease = foreseen.found.take().and_then(|found| found.lease);
         if let Some(hold) = foreseen.hold.take() {
-            let write = Write { hold, clearance: Clearance::observed(), head, contents };
+            let (head, clearance) = (Arc::new(head), Clearance::observed());
+            let write = Write { hold, clearance, head, contents };
             return self.forward_observed(foreseen, write, lease).await;
         }
         lease.into_iter().for_each(Lease::give_back);

@@ -1,5 +1,6 @@
 //! What an exchange came to: the record that is logged and counted once it is over.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -179,11 +180,11 @@ impl Outcome {
 
     /// The address that the request comes from: the first that X-Forwarded-For names, where that is believed, or else that
     /// of whoever connects.
-    pub(super) fn origin(&self) -> Option<String> {
+    pub(super) fn origin(&self) -> Option<Cow<'_, str>> {
         let named = self.said.forwarded_for();
         let first = named.as_deref().and_then(|named| named.split(',').next()).map(str::trim);
-        let first = first.filter(|first| !first.is_empty()).map(str::to_owned);
-        first.or_else(|| self.client.address.ip().map(|ip| ip.to_string()))
+        let first = first.filter(|first| !first.is_empty()).map(|first| first.to_owned().into());
+        first.or_else(|| self.client.forwarded.as_ref()?.to_str().ok().map(Cow::from))
     }
 
     /// The outcome of a request that has only just begun.

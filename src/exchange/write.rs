@@ -7,16 +7,18 @@ use http::Response;
 use http::header::ETAG;
 use http::request::Parts;
 
-use super::Exchange;
 use super::accept::Received;
 use super::answer::{self, Answer, Asked};
 use super::course::Stage;
 use super::failure::Failure;
 use super::judge::{Intent, Judged};
 use super::outcome::{Outcome, Part, Step};
+use super::{Exchange, tag_of};
 use crate::body::contents::Contents;
 use crate::fault::{self, Mutant};
+use crate::fingerprint::Algorithm;
 use crate::guard::settle::{Settlement, reads_back, settle};
+use crate::memory::puts::Shown;
 use crate::resource::Scope;
 use crate::rule::Rule;
 use crate::rule::identity::{Identity, Unidentified, identify, overridden_in_body};
@@ -88,7 +90,7 @@ impl Exchange {
         self.detached(asked.course.detached(), |client_left| async move {
             this.memory.puts.withdraw(intent.document);
             let Intent { rule, head, contents, .. } = &intent;
-            let write = Write { hold, clearance, head: head.clone(), contents: contents.clone() };
+            let write = Write { hold, clearance, head: Arc::clone(head), contents: contents.clone() };
             let (in_flight, mut response) = match this.forward(rule, write, found, lease, &client_left).await
             {
                 Forwarded::Answered(in_flight, response) => (in_flight, response),
@@ -135,6 +137,7 @@ impl Exchange {
         if status.is_success() {
             self.memory.changes.written(intent.document, date(response.headers()));
             if let Some(put) = intent.put() {
+                let shown = shown.map(|tag| Shown { tag, sent: tag_of(Algorithm::Sha1, contents) });
                 self.memory.puts.remember(intent.document, put, contents, shown);
             }
         }

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode;
 use serde_json::Value;
 
 use super::query::{Parameters, folded_name};
-use crate::semantics::fields::{METHOD_OVERRIDES, PRECONDITIONS, XAPI_VERSION};
+use crate::semantics::fields::{METHOD_OVERRIDES, PRECONDITIONS, XAPI_VERSION, read_by_cgi};
 
 /// The parameter that Rails, Symfony, Laravel and Express's method-override read.
 const OVERRIDE: &str = "_method";
@@ -22,11 +22,16 @@ const NAME_MAX: usize = 64;
 
 /// Why a request is refused whose fields or query override its method.
 pub(super) fn refusal(fields: &HeaderMap, query: &Parameters<'_>, xapi: bool) -> Option<&'static str> {
-    if fields.keys().any(overrides) {
-        return Some("A header field overrides the method: send the method itself.");
-    }
-    if fields.keys().any(doubles) {
-        return Some("A header field's name with _ in it stands for one that decides here: write it with -.");
+    for name in fields.keys().filter(|name| may_decide(name)) {
+        let read = read_by_cgi(name);
+        if METHOD_OVERRIDES.iter().any(|known| known.as_str() == read) {
+            return Some("A header field overrides the method: send the method itself.");
+        }
+        if matches!(&read, Cow::Owned(read) if decides(read)) {
+            return Some(
+                "A header field's name with _ in it stands for one that decides here: write it with -.",
+            );
+        }
     }
     if query.resembles(OVERRIDE) {
         return Some("The query parameter \"_method\" overrides the method: send the method itself.");
@@ -39,19 +44,15 @@ pub(super) fn refusal(fields: &HeaderMap, query: &Parameters<'_>, xapi: bool) ->
     )
 }
 
-/// Whether a field overrides the method. CGI and what descends from it read `_` in a name as `-`.
-fn overrides(name: &HeaderName) -> bool {
-    let matches = |text: &str| METHOD_OVERRIDES.iter().any(|known| known == text);
-    matches(name.as_str()) || (name.as_str().contains('_') && matches(&name.as_str().replace('_', "-")))
+/// Whether a field can be one of those that decide here, by its first letter: most are told by it.
+fn may_decide(name: &HeaderName) -> bool {
+    matches!(name.as_str().as_bytes(), [b'x' | b'i', ..])
 }
 
-/// Whether a field stands, to CGI and what descends from it, for one that the guard goes by: the two would be joined
-/// behind it, and a precondition that was translated would have the client's own words beside it again.
-fn doubles(name: &HeaderName) -> bool {
-    name.as_str().contains('_') && {
-        let read = name.as_str().replace('_', "-");
-        PRECONDITIONS.iter().chain(&[XAPI_VERSION]).any(|known| *known == *read)
-    }
+/// Whether the guard goes by a field of this name. Written otherwise it would be joined with the real one behind the
+/// guard, and a precondition that was translated would have the client's own words beside it again.
+fn decides(name: &str) -> bool {
+    PRECONDITIONS.iter().chain(&[XAPI_VERSION]).any(|known| known.as_str() == name)
 }
 
 /// Whether a body overrides the method of the request that carries it.

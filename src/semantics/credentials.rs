@@ -35,7 +35,7 @@ const SIGNING_SCHEMES: [&str; 9] =
 const SIGNING_FAMILIES: [&str; 3] = ["aws4-", "hmac-", "sharedkey"];
 
 /// Fields that sign a request beside Authorization (RFC 9421 §4, RFC 9449 §4.1).
-pub const SIGNATURES: [HeaderName; 3] = [
+pub static SIGNATURES: [HeaderName; 3] = [
     HeaderName::from_static("signature-input"),
     HeaderName::from_static("signature"),
     HeaderName::from_static("dpop"),
@@ -88,13 +88,16 @@ pub fn is_signed(request: &Parts) -> bool {
         SIGNING_SCHEMES.iter().any(|signing| scheme.eq_ignore_ascii_case(signing.as_bytes()))
             || SIGNING_FAMILIES.into_iter().any(is_of)
     });
-    let is_signing = |parameter: &[u8]| {
-        let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
-        SIGNING_PARAMETERS.iter().any(|signing| name.eq_ignore_ascii_case(signing.as_bytes()))
+    let is_signing = |parameter: &str| {
+        let parameter = parameter.as_bytes();
+        SIGNING_PARAMETERS.iter().any(|signing| {
+            let (name, rest) = parameter.split_at(parameter.len().min(signing.len()));
+            name.eq_ignore_ascii_case(signing.as_bytes()) && matches!(rest, [] | [b'=', ..])
+        })
     };
     by_scheme
-        || SIGNATURES.iter().any(|field| request.headers.contains_key(field))
-        || request.uri.query().unwrap_or_default().as_bytes().split(|byte| *byte == b'&').any(is_signing)
+        || request.headers.keys().any(|name| SIGNATURES.contains(name))
+        || request.uri.query().unwrap_or_default().split('&').any(is_signing)
 }
 
 #[cfg(test)]
@@ -139,7 +142,7 @@ mod tests {
                 "{value}"
             );
         }
-        assert!(!is_signed(&request("/x", &[("cookie", "session=Digest")])));
+        assert!(!is_signed(&request("/x?oauth_signature_method=s", &[("cookie", "session=Digest")])));
     }
 
     #[test]

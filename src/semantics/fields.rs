@@ -1,16 +1,14 @@
 //! Field names that no crate has constants for, and which fields concern one hop only.
 
+use std::borrow::Cow;
+
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
+    IF_RANGE, IF_UNMODIFIED_SINCE, TRAILER, TRANSFER_ENCODING,
 };
-use xxhash_rust::xxh3::Xxh3Default;
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_128;
 
-/// Keep-Alive, an old companion of Connection.
-pub const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-/// Proxy-Connection, an old mistake for Connection (RFC 9112 §C.2.2).
-pub const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 /// Proxy-Status: which intermediary made this answer, and why (RFC 9209).
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// X-Experience-API-Version (xAPI Communication §3.3).
@@ -40,30 +38,42 @@ pub static METHOD_OVERRIDES: [HeaderName; 3] = [
 pub static PRECONDITIONS: [HeaderName; 5] =
     [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE];
 
-/// Fields that concern one connection and are never passed on (RFC 9110 §7.6.1).
-static HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+/// Whether a field concerns one connection and is never passed on (RFC 9110 §7.6.1). Keep-Alive is an old companion of
+/// Connection, and Proxy-Connection an old mistake for it (RFC 9112 §C.2.2).
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// A field's name as CGI and what descends from it read it: they take `_` for `-`.
+pub fn read_by_cgi(name: &HeaderName) -> Cow<'_, str> {
+    match name.as_str() {
+        name if name.contains('_') => name.replace('_', "-").into(),
+        name => name.into(),
+    }
+}
 
 /// A digest of all lines of these fields, in their order: requests that differ in one of them differ in it.
 pub fn digest(fields: &HeaderMap, names: &[HeaderName]) -> u128 {
-    let mut digest = Xxh3Default::new();
+    let mut lines: SmallVec<[u8; 256]> = SmallVec::new();
     for name in names {
         for value in fields.get_all(name) {
-            digest.update(name.as_str().as_bytes());
-            digest.update(&value.len().to_be_bytes());
-            digest.update(value.as_bytes());
+            lines.extend_from_slice(name.as_str().as_bytes());
+            lines.extend_from_slice(&value.len().to_be_bytes());
+            lines.extend_from_slice(value.as_bytes());
         }
     }
-    digest.digest128()
+    xxh3_128(&lines)
 }
 
 /// Takes out every hop-by-hop field, and those that Connection names (RFC 9110 §7.6.1).
@@ -72,7 +82,7 @@ pub fn digest(fields: &HeaderMap, names: &[HeaderName]) -> u128 {
 /// Content-Length, which is then another body's length and must not go on either (RFC 9112 §6.3).
 pub fn strip_hop_by_hop(fields: &mut HeaderMap, keep_trailer: bool) {
     // Looked for in one pass, since few messages have more than one of them and each removal is a search.
-    let found: Vec<HeaderName> = fields.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned().collect();
+    let found: Vec<HeaderName> = fields.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
     if found.contains(&TRANSFER_ENCODING) {
         fields.remove(CONTENT_LENGTH);
     }
@@ -118,9 +128,8 @@ pub fn dangerous_connection_option(fields: &HeaderMap) -> Option<String> {
 pub fn dangerous_trailer(trailers: &HeaderMap) -> Option<&HeaderName> {
     let guards: [&[HeaderName]; 3] = [&PRECONDITIONS, &METHOD_OVERRIDES, &[XAPI_VERSION]];
     trailers.keys().find(|name| {
-        // CGI and what descends from it read `_` in a name as `-`.
-        let name = name.as_str().replace('_', "-");
-        guards.iter().copied().flatten().any(|field| field == name.as_str())
+        let name = read_by_cgi(name);
+        guards.iter().copied().flatten().any(|field| field.as_str() == name)
     })
 }
 

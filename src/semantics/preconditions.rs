@@ -1,5 +1,8 @@
 //! What a client stated about the representation it means to read or to change (RFC 9110 §13.1).
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
 
@@ -64,8 +67,13 @@ impl Preconditions {
     /// Reads both fields of a request. Several lines of one field are one list (RFC 9110 §5.3).
     pub fn from_fields(fields: &HeaderMap, matching: Matching) -> Self {
         let read = |name| {
-            let lines: Vec<&[u8]> = fields.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-            (!lines.is_empty()).then(|| Condition::parse(&lines.join(&b","[..]), matching))
+            let mut lines = fields.get_all(name).iter().map(HeaderValue::as_bytes);
+            let mut list = Cow::from(lines.next()?);
+            for line in lines {
+                list.to_mut().extend_from_slice(b",");
+                list.to_mut().extend_from_slice(line);
+            }
+            Some(Condition::parse(&list, matching))
         };
         Self { if_match: read(IF_MATCH), if_none_match: read(IF_NONE_MATCH) }
     }
@@ -180,8 +188,14 @@ impl Condition {
     /// A list as a field value, each member in the form in which it was stated; nothing for what is no list.
     pub fn to_field(&self) -> Option<HeaderValue> {
         let Self::Tags(tags) = self else { return None };
-        let members: Vec<Vec<u8>> = tags.iter().map(Stated::to_bytes).collect();
-        HeaderValue::from_bytes(&members.join(&b", "[..])).ok()
+        let mut list = Vec::new();
+        for stated in tags {
+            if !list.is_empty() {
+                list.extend_from_slice(b", ");
+            }
+            stated.write_to(&mut list);
+        }
+        HeaderValue::from_maybe_shared(Bytes::from(list)).ok()
     }
 
     /// The entity-tags that the field lists; none for `*`.
@@ -235,15 +249,15 @@ impl Stated {
         self.given(&other.tag, other).is_some()
     }
 
-    /// The form in which it was stated.
-    fn to_bytes(&self) -> Vec<u8> {
+    /// Writes it in the form in which it was stated.
+    fn write_to(&self, list: &mut Vec<u8>) {
         let (weak, opaque) = (if self.tag.is_weak() { &b"W/"[..] } else { b"" }, self.tag.opaque());
         let quotes = match self.quoting {
             Quoting::Once => &b"\""[..],
             Quoting::Never => b"",
             Quoting::Twice => b"\"\"",
         };
-        [weak, quotes, &opaque, quotes].concat()
+        [weak, quotes, &opaque, quotes].into_iter().for_each(|part| list.extend_from_slice(part));
     }
 
     /// Whether this member names the current representation, by our tag, its alias, or the upstream's own, and which

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use compact_str::ToCompactString;
 use http::StatusCode;
 
 use super::access_log::now;
@@ -12,7 +13,7 @@ use crate::guard::policy::Mode;
 use crate::semantics::repair::Repair;
 
 /// The record of a write that is over.
-pub(super) fn decided(outcome: &Outcome, facts: &Facts) -> Decision {
+pub(super) fn decided(outcome: &Outcome, facts: Facts) -> Decision {
     let mode = outcome.mode.unwrap_or_default();
     let verdict = outcome.failure.or(outcome.verdict);
     let made_here = match (mode, outcome.failure, outcome.verdict) {
@@ -26,21 +27,21 @@ pub(super) fn decided(outcome: &Outcome, facts: &Facts) -> Decision {
         Mode::Enforce => verdict,
     };
     Decision {
-        time: now().to_string().into(),
+        time: now().to_compact_string(),
         status: outcome.code(),
         verdict: verdict.map(Word::from),
         would_be: WouldBe {
             verdict: would_be.unwrap_or("none").into(),
             status: made_here.as_ref().map(StatusCode::as_u16),
         },
-        named: named(outcome, facts).map(Word::from),
+        named: named(outcome, &facts).map(Word::from),
         repairs: outcome.repairs.iter().map(|repair| repair.as_str().into()).collect(),
         suspicious: outcome.suspicious,
         alternate: outcome.is_alternate,
         recalled: outcome.recalled,
         hold_ms: outcome.hold.map(milliseconds),
         probe_ms: outcome.probe.map(milliseconds),
-        ..Decision::of(facts, outcome.resource.as_deref().unwrap_or_default(), mode, &facts.method)
+        ..Decision::of(facts, outcome.resource.clone().unwrap_or_default(), mode)
     }
 }
 

@@ -97,12 +97,12 @@ pub struct Records {
 
 impl Records {
     /// Records an exchange that is over, and how many bytes of body its client was sent.
-    fn take(&self, outcome: &Outcome, sent: u64) {
+    fn take(&self, outcome: &mut Outcome, sent: u64) {
         // In this order, so that whoever has read the line finds it counted.
         self.metrics.count(outcome);
         self.heard.take(outcome);
-        if let Some(facts) = &outcome.facts {
-            self.decisions.record(decided::decided(outcome, facts));
+        if let Some(facts) = outcome.facts.take() {
+            self.decisions.record(decided::decided(outcome, *facts));
         }
         if let Some(traces) = &self.traces {
             traces.end(outcome);

@@ -29,7 +29,7 @@ impl Drop for Record {
             self.outcome.failure.get_or_insert(left);
             self.outcome.is_over();
         }
-        self.records.take(&self.outcome, self.sent);
+        self.records.take(&mut self.outcome, self.sent);
     }
 }
 

@@ -24,13 +24,12 @@ pub struct Write {
     /// The verdict that lets it go.
     pub clearance: Clearance,
     /// Its head, fit for the next hop.
-    pub head: Parts,
+    pub head: Arc<Parts>,
     /// Its whole body.
     pub contents: Contents,
 }
 
 /// What became of a write.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once and never kept")]
 pub enum Forwarded {
     /// The upstream answered.
     Answered(InFlight, Response<Answered>),
@@ -72,7 +71,8 @@ impl Pool {
         answer_max: Option<u64>,
         wanted: impl Fn() -> bool,
     ) -> Forwarded {
-        let Write { hold, clearance, mut head, contents } = write;
+        let Write { hold, clearance, head, contents } = write;
+        let mut head = Arc::unwrap_or_clone(head);
         onward::write(&mut head, clearance.onward());
         onward::whole_body(&mut head, contents.len(), contents.has_trailers());
         let request = Request::from_parts(head, Outgoing::Contents(contents));
@@ -155,7 +155,7 @@ mod tests {
         };
         let hold = Holds::new(settings).take(Scope::new("notes", ["a"])).await.expect("free");
         let (head, ()) = Request::put("/notes/a").body(()).expect("a request").into_parts();
-        Write { hold, clearance: Clearance::observed(), head, contents: Contents::default() }
+        Write { hold, clearance: Clearance::observed(), head: Arc::new(head), contents: Contents::default() }
     }
 
     /// A connection that its server has closed since it was lent, so that nothing can be sent on it.

@@ -14,7 +14,7 @@ use crate::guard::verdict::Onward;
 use crate::net::client::Client;
 use crate::semantics::fields::{
     PRECONDITIONS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID, XAPI_VERSION,
-    remove_all, strip_hop_by_hop,
+    read_by_cgi, remove_all, strip_hop_by_hop,
 };
 
 /// Marks a question that a service asks: no signature of the writer's binds it to an envelope.
@@ -158,14 +158,16 @@ fn address(head: &mut Parts, upstream: &str) {
     head.version = Version::HTTP_11;
 }
 
-/// Takes out what a client that is not believed says of the way of its request.
-///
-/// CGI and what descends from it read `_` in a name as `-`. X-Request-Id itself is ours by then.
+/// Takes out what a client that is not believed says of the way of its request. X-Request-Id itself is ours by then.
 fn forget_way(fields: &mut HeaderMap) {
     let tells_way = |name: &&HeaderName| {
-        let meant = name.as_str().replace('_', "-");
-        let is_other_id = *name != X_REQUEST_ID && X_REQUEST_ID == meant.as_str();
-        meant.starts_with("x-forwarded-") || is_other_id || FORWARDED == meant.as_str()
+        // Most fields are told by their first letter.
+        if !name.as_str().starts_with(['x', 'f']) {
+            return false;
+        }
+        let meant = read_by_cgi(name);
+        let is_other_id = *name != X_REQUEST_ID && meant == X_REQUEST_ID.as_str();
+        meant.starts_with("x-forwarded-") || is_other_id || meant == FORWARDED.as_str()
     };
     let told: Vec<HeaderName> = fields.keys().filter(tells_way).cloned().collect();
     for name in told {

@@ -22,7 +22,6 @@ use crate::semantics::entity_tag::EntityTag;
 use crate::semantics::representation::{Absent, Representation};
 
 /// What a probe found.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made, and never kept")]
 pub enum Probed {
     /// What the resource holds.
     Found(Found),

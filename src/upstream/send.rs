@@ -30,13 +30,17 @@ use crate::xapi::alternate::Envelope;
 pub enum Outgoing {
     /// A whole one.
     Contents(Contents),
-    /// One that is passed on as it comes.
-    Streamed {
-        /// Where it comes from.
-        body: Paced,
-        /// Set once it has ended.
-        ended: Arc<AtomicBool>,
-    },
+    /// One that is passed on as it comes. On the heap, because the HTTP library moves requests about.
+    Streamed(Box<Coming>),
+}
+
+/// A body that is passed on as it comes.
+#[derive(Debug)]
+pub struct Coming {
+    /// Where it comes from.
+    body: Paced,
+    /// Set once it has ended.
+    ended: Arc<AtomicBool>,
 }
 
 /// How long the upstream took to the head of its answer.
@@ -188,7 +192,7 @@ impl Outgoing {
     fn ended(&self) -> Arc<AtomicBool> {
         match self {
             Self::Contents(_) => Arc::new(AtomicBool::new(true)),
-            Self::Streamed { ended, .. } => Arc::clone(ended),
+            Self::Streamed(coming) => Arc::clone(&coming.ended),
         }
     }
 }
@@ -201,8 +205,10 @@ impl From<Contents> for Outgoing {
 
 impl From<Paced> for Outgoing {
     fn from(body: Paced) -> Self {
-        let ended = Arc::new(AtomicBool::new(body.is_end_stream()));
-        Self::Streamed { body, ended }
+        if body.is_end_stream() {
+            return Self::Contents(Contents::default());
+        }
+        Self::Streamed(Box::new(Coming { body, ended: Arc::default() }))
     }
 }
 
@@ -218,7 +224,8 @@ impl Body for Outgoing {
             Self::Contents(contents) => Pin::new(contents)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {}))),
-            Self::Streamed { body, ended } => {
+            Self::Streamed(coming) => {
+                let Coming { body, ended } = &mut **coming;
                 let polled = Pin::new(&mut *body).poll_frame(cx);
                 let is_last = match &polled {
                     Poll::Ready(None) => true,
@@ -237,14 +244,14 @@ impl Body for Outgoing {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Contents(contents) => contents.is_end_stream(),
-            Self::Streamed { body, .. } => body.is_end_stream(),
+            Self::Streamed(coming) => coming.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Contents(contents) => contents.size_hint(),
-            Self::Streamed { body, .. } => body.size_hint(),
+            Self::Streamed(coming) => coming.body.size_hint(),
         }
     }
 }

@@ -54,9 +54,9 @@ thread_local! {
 pub(super) fn decision(sample: &Sample) -> Decision {
     let (head, ()) = Request::put("/").body(()).expect("a request").into_parts();
     PSEUDONYMS.with(|pseudonyms| {
-        let facts = Facts::of(&head, &"f.toml:1".into(), pseudonyms);
         let method = Method::from_bytes(sample.method.as_bytes()).expect("a method");
-        let mut decision = Decision::of(&facts, sample.resource, sample.mode, &method);
+        let facts = Facts { method, ..Facts::of(&head, &"f.toml:1".into(), pseudonyms) };
+        let mut decision = Decision::of(facts, sample.resource.into(), sample.mode);
         decision.time = sample.time.into();
         decision.status = sample.status;
         decision.would_be = WouldBe { verdict: sample.verdict.into(), status: sample.would_be };
