@@ -4,9 +4,14 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use smallvec::SmallVec;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+/// Up to how many bytes several pieces are put together before they are sent. The kernel takes longer to gather so few than
+/// it takes to copy them here.
+const FLAT: usize = 2048;
 
 /// A connected stream socket.
 #[derive(Debug)]
@@ -95,7 +100,15 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.duplex().poll_write_vectored(cx, slices)
+        if let [only] = slices {
+            return self.duplex().poll_write(cx, only);
+        }
+        if slices.iter().map(|slice| slice.len()).sum::<usize>() > FLAT {
+            return self.duplex().poll_write_vectored(cx, slices);
+        }
+        let mut flat: SmallVec<[u8; FLAT]> = SmallVec::new();
+        slices.iter().for_each(|slice| flat.extend_from_slice(slice));
+        self.duplex().poll_write(cx, &flat)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -108,5 +121,28 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.duplex().poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn pieces_arrive_in_their_order_whether_they_are_put_together_or_not() {
+        for lengths in [&[5][..], &[1000, 0, 1048], &[1000, 1049], &[FLAT + 1], &[]] {
+            let (near, mut far) = UnixStream::pair().expect("two ends");
+            let mut socket = Socket::Unix(near);
+            let pieces: Vec<Vec<u8>> =
+                (b'a'..).zip(lengths).map(|(text, length)| vec![text; *length]).collect();
+            let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+            let sent = socket.write_vectored(&slices).await.expect("there is room");
+            drop(socket);
+            let mut arrived = Vec::new();
+            far.read_to_end(&mut arrived).await.expect("all of it");
+            assert_eq!((sent, arrived), (lengths.iter().sum(), pieces.concat()));
+        }
     }
 }
