@@ -8,6 +8,10 @@
 # tests/real/image builds and runs.
 
 FROM rust:1.89-bookworm AS build
+# What benches/ship trains the program with, and reads its counts.
+# hadolint ignore=DL3008
+RUN rustup component add llvm-tools && apt-get update && \
+    apt-get install -y --no-install-recommends nghttp2-client openssl python3 && rm -rf /var/lib/apt/lists/*
 # The sources' revision, for staleguard_build_info.
 ARG STALEGUARD_REVISION=unknown
 WORKDIR /source
@@ -17,8 +21,8 @@ SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 RUN host=$(rustc -vV | sed -n 's/^host: //p'); \
     flags=CARGO_TARGET_${host^^}_RUSTFLAGS; \
     export "${flags//-/_}=-C target-feature=+crt-static"; \
-    cargo build --locked --release --target "$host" --package staleguard --bin staleguard; \
-    cp "target/$host/release/staleguard" /staleguard
+    program=$(benches/ship); \
+    cp "$program" /staleguard
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt

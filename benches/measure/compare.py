@@ -179,7 +179,10 @@ def main(argv):
     else:
         packages.need(peers.PROGRAMS)
         if not asked.no_build:
-            build.build()
+            build.build(build.TOOLS)
+        # As for the tests, it can be another one.
+        if "STALEGUARD_PROGRAM" not in os.environ:
+            os.environ["STALEGUARD_PROGRAM"] = str(build.ship(asked.no_build))
         found = measure(asked, folder)
     show(found)
     # What is only shown again takes no other run's place.

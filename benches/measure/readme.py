@@ -12,7 +12,7 @@ CPU is what the kernel has counted for the processes of a proxy, user and system
 within a round, of samples that were taken one after the other; what is shown is the median of the rounds' ratios with
 the least and the most, which is not the ratio of the medians. Each row has processes of its own, and MiB is their
 proportional share (PSS) under that load. CPU ratios tell differences of a tenth; requests/s and p50 also tell how busy
-the one core of the load and the upstream is.
+the one core of the load and the upstream is. Staleguard is the program that `benches/ship` builds.
 
 None of these figures is gated, since other work on the machine blurs them. What CI holds is in `benches/gates.toml`:
 system calls, instructions and context switches by request, counted by `benches/gates`."""

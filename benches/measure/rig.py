@@ -54,8 +54,10 @@ def start_upstream(processes, cpus):
     return Upstream(process.pid, address)
 
 
-def write_config(file, upstream, *, listen="127.0.0.1:0", exclusive=False, access_log=False, remembered_max="16MiB"):
-    """Writes the configuration: its file."""
+def write_config(
+    file, upstream, *, listen="127.0.0.1:0", exclusive=False, access_log=False, remembered_max="16MiB", more=""
+):
+    """Writes the configuration, and more behind it: its file."""
     word = {True: "true", False: "false"}
     text = CONFIG.format(
         upstream=upstream,
@@ -64,7 +66,7 @@ def write_config(file, upstream, *, listen="127.0.0.1:0", exclusive=False, acces
         access_log=word[access_log],
         remembered_max=remembered_max,
     )
-    file.write_text(text)
+    file.write_text(text + more)
     return file
 
 
@@ -75,7 +77,7 @@ class Proxy:
         config = write_config(processes.folder / f"{name}.toml", upstream, **settings)
         command = [*under, build.program("staleguard"), "run", "--config", config]
         self._processes = processes
-        self.process, self.address = processes.announced(command, cpus, r"listening on http://(\S+)", name)
+        self.process, self.address = processes.announced(command, cpus, r"listening on https?://(\S+)", name)
         below = children(self.process.pid)
         # strace starts it; valgrind becomes it.
         self.pid = below[0] if below else self.process.pid
