@@ -92,7 +92,8 @@ impl Connection {
                     ..Client::of(address)
                 };
                 match version {
-                    Version::HTTP_2 => http2::serve(stream, client, self).await,
+                    // On the heap, because few connections need its state and each would have to hold it.
+                    Version::HTTP_2 => Box::pin(http2::serve(stream, client, self)).await,
                     _ => http1::serve(stream, client, self).await,
                 }
                 .map_err(|error| error.to_string())
@@ -121,7 +122,8 @@ impl Connection {
                 false => send_away(stream).await.map(|()| None),
             }
         };
-        let Some(stream) = timeout(settings.handshake_timeout, handshake).await?? else {
+        // On the heap as well: it is over soon.
+        let Some(stream) = timeout(settings.handshake_timeout, Box::pin(handshake)).await?? else {
             return Ok(None);
         };
         let session = stream.get_ref().1;

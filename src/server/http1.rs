@@ -51,7 +51,8 @@ pub(super) async fn serve(stream: Ahead<Line>, client: Client, with: Connection)
     }
     let opening = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(opening) = opening {
-        opening.run(&drain).await;
+        // On the heap, because hardly any connection becomes a tunnel and each would have to hold its state.
+        Box::pin(opening.run(&drain)).await;
     }
     Ok(())
 }
