@@ -153,8 +153,11 @@ fn address(head: &mut Parts, upstream: &str) {
     {
         head.headers.insert(HOST, host);
     }
-    let target = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    head.uri = Uri::from(target);
+    // Most come in origin-form already.
+    if head.uri.scheme().is_some() || head.uri.authority().is_some() {
+        let target = head.uri.path_and_query().cloned();
+        head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    }
     head.version = Version::HTTP_11;
 }
 
