@@ -147,6 +147,13 @@ mod tests {
     }
 
     #[test]
+    fn what_decides_is_told_by_its_first_letter() {
+        for name in METHOD_OVERRIDES.iter().chain(&PRECONDITIONS).chain(&[XAPI_VERSION]) {
+            assert!(may_decide(name), "{name}");
+        }
+    }
+
+    #[test]
     fn fields_and_parameters_that_override() {
         for name in ["x-http-method-override", "X-HTTP-Method", "x-method-override", "X_HTTP-METHOD_Override"]
         {
